@@ -1,0 +1,3 @@
+//! The `downbeat` program: what the user types.
+
+fn main() {}

@@ -1,0 +1,29 @@
+//! What is heard, on which sample.
+//!
+//! The path of an event, from the network's end of a ring to the sound card:
+//!
+//! ```text
+//! Control (lane)  ->  ring  ->  Stage (lane)
+//!   Renderer, once per callback: drain the ring into the Agenda, place each event on its frame,
+//!   split the block there  ->  Voices  ->  limiter  ->  output slice  ->  device
+//! ```
+//!
+//! Everything but `device`, `disk` and `wav` is pure: it takes a map of frames to time and a slice.
+#![forbid(unsafe_code)]
+
+mod clip;
+mod event;
+mod lane;
+mod report;
+mod source;
+
+pub use clip::{Clip, ClipId, GUARD};
+pub use event::{
+    Action, DEFAULT_RELEASE, Event, Instrument as InstrumentEvent, LatePolicy, MAX_ARGS, Origin, Param, Play,
+    Target, Tone, VoiceId, VoiceShape, Wave, When,
+};
+pub use lane::{
+    Bank, Control, DEFAULT_EVENTS, Garbage, LaneFull, MAX_CLIPS, MAX_INSTRUMENTS, Stage, Supply, lane,
+};
+pub use report::{Counters, LATENESS_BINS, Report};
+pub use source::{Instrument, MAX_RUN, MAX_SOURCE_CHANNELS, Progress, Run, Source, Start};

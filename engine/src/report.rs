@@ -1,0 +1,118 @@
+//! What the audio thread tells the rest: [`Report`]s that need an answer, [`Counters`] that need none.
+//!
+//! Reports cross a ring and are `Copy`; counters are atomics anyone may read. Not for: printing or answering, which the
+//! network thread does.
+
+use crate::event::{LatePolicy, Origin};
+use downbeat_sync::{EnsembleTime, Span};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// Something the audio thread must tell somebody about.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Report {
+    /// An event came after its instant.
+    Late {
+        /// Who sent it.
+        from: Origin,
+        /// The instant it named.
+        due: EnsembleTime,
+        /// By how much it missed the last chance to be in time.
+        by: Span,
+        /// What became of it.
+        policy: LatePolicy,
+    },
+    /// An event found the agenda full and was refused.
+    Full {
+        /// Who sent it.
+        from: Origin,
+    },
+    /// The answer to a cancel.
+    Cancelled {
+        /// Who asked.
+        from: Origin,
+        /// How many events were withdrawn.
+        count: u32,
+    },
+}
+
+/// Upper edges of the lateness histogram's bins double from 0.1 ms; the last bin takes the rest (more than 1.6 s).
+pub const LATENESS_BINS: usize = 16;
+
+/// Counts since the start, written by the audio thread, read by anyone.
+///
+/// `RT:` relaxed atomics only.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Events drained from the ring.
+    pub events: AtomicU64,
+    /// Events that came after their instant, whatever became of them.
+    pub late: AtomicU64,
+    /// Late events that were dropped by policy.
+    pub dropped: AtomicU64,
+    /// Events refused because the agenda was full.
+    pub refused: AtomicU64,
+    /// Reports lost because their ring was full.
+    pub reports_lost: AtomicU64,
+    /// Voices stopped to make room for new ones.
+    pub stolen: AtomicU64,
+    /// Streamed voices that ran out of frames from disk: frames of silence played instead.
+    pub starved: AtomicU64,
+    /// Frames rendered.
+    pub frames: AtomicU64,
+    /// Device xruns reported by the device or found by the frame clock.
+    pub xruns: AtomicU64,
+    /// Scheduled events waiting now.
+    pub pending: AtomicU32,
+    /// Voices sounding now.
+    pub voices: AtomicU32,
+    /// Time used of the time allowed, smoothed [1e-6 of a block's length].
+    pub load_ppm: AtomicU32,
+    /// The largest time used of the time allowed since last asked [1e-6].
+    pub peak_load_ppm: AtomicU32,
+    /// The device's rate against its nominal one [1e-9 of the local clock, signed as two's complement].
+    pub device_ppb: AtomicU32,
+    /// Standard error of the frame map [ns].
+    pub frame_sigma_ns: AtomicU32,
+    /// Output latency in use, trim included [ns, signed as two's complement].
+    pub latency_ns: AtomicU64,
+    /// Lateness by bins.
+    pub lateness: [AtomicU64; LATENESS_BINS],
+}
+
+impl Counters {
+    /// Files a lateness in its bin.
+    pub fn file_lateness(&self, by: Span) {
+        let tenths = by.as_nanos().max(0) / 100_000;
+        let bin = tenths.checked_ilog2().map_or(0, |log| 1 + log as usize);
+        self.lateness[bin.min(LATENESS_BINS - 1)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The upper edge of a bin of the lateness histogram; the last has none.
+    pub fn lateness_edge(bin: usize) -> Option<Span> {
+        (bin + 1 < LATENESS_BINS).then(|| Span::from_micros(100 << bin))
+    }
+}
+
+/// One more of something, from one writer or several.
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lateness_lands_below_its_bins_edge() {
+        let counters = Counters::default();
+        for micros in [0, 99, 100, 199, 200, 1_500, 900_000, 60_000_000] {
+            counters.file_lateness(Span::from_micros(micros));
+            let filed = counters.lateness.iter().position(|bin| bin.swap(0, Ordering::Relaxed) == 1);
+            let bin = filed.expect("it was filed once");
+            assert!(Counters::lateness_edge(bin).is_none_or(|edge| Span::from_micros(micros) < edge));
+            assert!(
+                bin == 0 || Counters::lateness_edge(bin - 1).is_some_and(|e| Span::from_micros(micros) >= e)
+            );
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! What time is it, here and on the ensemble's clock, and how sure are we.
+//!
+//! Three clocks meet in an audio ensemble, and each has a type of its own, so that mixing them does not compile:
+//!
+//! - [`LocalTime`]: this host's raw oscillator, never stepped and never slewed. [`Clock`] reads it; nobody else does.
+//! - [`EnsembleTime`]: the clock all nodes share, and the bits of an OSC timetag.
+//! - the frame count of the sound card, mapped to local time by [`FrameClock`].
+//!
+//! [`ClockEstimate`] is the only converter between local and ensemble time, [`FrameMap`] the only one between local time
+//! and frames. Both are straight lines, cheap enough for the audio callback.
+//!
+//! Everything here but [`Clock`] is a pure state machine: it takes `now` and never asks for it.
+//!
+//! ```
+//! use downbeat_sync::{ClockEstimate, EnsembleTime, LocalTime, Span};
+//!
+//! let here = LocalTime::from_ticks(0) + Span::from_secs(10);
+//! let ensemble = EnsembleTime::from_unix(Span::from_secs(1_700_000_000));
+//! let estimate = ClockEstimate::new(here, ensemble);
+//! assert_eq!(estimate.ensemble_at(here + Span::from_millis(5)), ensemble + Span::from_millis(5));
+//! ```
+#![forbid(unsafe_code)]
+
+mod clock;
+mod estimate;
+mod frames;
+mod time;
+mod timescale;
+
+pub use clock::{Clock, WallAnchor};
+pub use estimate::ClockEstimate;
+pub use frames::{FrameClock, FrameMap, FrameQuality};
+pub use time::{EnsembleTime, LocalTime, Span};
+pub use timescale::{FollowWall, Jump, Timescale};

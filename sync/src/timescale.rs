@@ -1,0 +1,177 @@
+//! The ensemble's timescale as its leader keeps it: started from the leader's wall clock, then its own.
+//!
+//! Not for: followers, who estimate this line from exchanges. The timescale belongs to the ensemble, not to a host: it
+//! follows the leader's wall clock gently, so that senders whose clocks are right stay right for weeks, and a step of
+//! the wall clock becomes one announced jump instead of a surprise.
+
+use crate::{ClockEstimate, Span, WallAnchor};
+
+/// How far the timescale's rate may stray from the wall clock's own to work an error off [50 ppm].
+const MAX_SLEW: f64 = 50e-6;
+/// The wall clock moved by more than this between two looks: somebody set it [10 ms].
+const STEP: Span = Span::from_millis(10);
+/// An offset is worked off over about this time [s], where [`MAX_SLEW`] allows.
+const SLEW_SECS: f64 = 20.0;
+/// Weight of the newest look in the learned rate of the wall clock against the raw oscillator, per second.
+const RATE_GAIN_PER_SEC: f64 = 0.05;
+/// No oscillator is further off than this; more is a slew in progress or a step in disguise [500 ppm].
+const MAX_RATE: f64 = 500e-6;
+/// Looks closer together than this say nothing about a rate [100 ms].
+const MIN_INTERVAL: Span = Span::from_millis(100);
+
+/// What the wall clock is good for after the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum FollowWall {
+    /// Follow it by slewing, and apply its steps as announced jumps.
+    #[default]
+    Follow,
+    /// Ignore it: for a host without RTC or network, whose clock may be set hours later.
+    Free,
+}
+
+/// The timescale was moved at once because the wall clock was.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Jump {
+    /// How far: positive is ahead.
+    pub by: Span,
+    /// The epoch that begins with it.
+    pub epoch: u32,
+}
+
+/// A leader's ensemble clock. Feed it a [`WallAnchor`] about once a second; read the line with [`Timescale::estimate`].
+#[derive(Clone, Debug)]
+pub struct Timescale {
+    follow: FollowWall,
+    line: ClockEstimate,
+    last: WallAnchor,
+    /// The wall clock's rate against the raw oscillator, learned [1].
+    wall_rate: f64,
+    jumps: u32,
+}
+
+impl Timescale {
+    /// Starts the ensemble's time as this wall clock's.
+    pub fn new(start: WallAnchor, follow: FollowWall) -> Timescale {
+        let line = ClockEstimate::new(start.local, start.wall);
+        Timescale { follow, line, last: start, wall_rate: 0.0, jumps: 0 }
+    }
+
+    /// Local to ensemble time, as of the last look.
+    pub fn estimate(&self) -> ClockEstimate {
+        self.line
+    }
+
+    /// How many steps of the wall clock became jumps.
+    pub fn jumps(&self) -> u32 {
+        self.jumps
+    }
+
+    /// Takes a look at the wall clock; tells of the jump if it was stepped since the last.
+    pub fn look(&mut self, wall: WallAnchor) -> Option<Jump> {
+        let elapsed = wall.local - self.last.local;
+        if self.follow == FollowWall::Free || elapsed < MIN_INTERVAL {
+            return None;
+        }
+        let expected = self.last.wall + elapsed + Span::from_secs_f64(elapsed.as_secs_f64() * self.wall_rate);
+        let surprise = wall.wall - expected;
+        self.last = wall;
+        if surprise.abs() > STEP {
+            return Some(self.jump(wall));
+        }
+        self.learn_rate(surprise, elapsed);
+        self.slew(wall);
+        None
+    }
+
+    fn jump(&mut self, wall: WallAnchor) -> Jump {
+        let by = wall.wall - self.line.ensemble_at(wall.local);
+        self.jumps += 1;
+        let epoch = self.line.epoch + 1;
+        self.line = ClockEstimate::new(wall.local, wall.wall).with_rate(self.wall_rate);
+        self.line.epoch = epoch;
+        Jump { by, epoch }
+    }
+
+    fn learn_rate(&mut self, surprise: Span, elapsed: Span) {
+        let secs = elapsed.as_secs_f64();
+        let gain = 1.0 - (-RATE_GAIN_PER_SEC * secs).exp();
+        self.wall_rate = (self.wall_rate + gain * surprise.as_secs_f64() / secs).clamp(-MAX_RATE, MAX_RATE);
+    }
+
+    /// Bends the line toward the wall clock without a step: same time now, another rate from here on.
+    fn slew(&mut self, wall: WallAnchor) {
+        let behind = (wall.wall - self.line.ensemble_at(wall.local)).as_secs_f64();
+        let slew = (behind / SLEW_SECS).clamp(-MAX_SLEW, MAX_SLEW);
+        self.line = self.line.anchored_at(wall.local).with_rate(self.wall_rate + slew);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{EnsembleTime, LocalTime};
+
+    /// A wall clock that runs `ppm` fast against the raw one, looked at `secs` after the start, then set ahead by `step`.
+    fn wall(secs: f64, ppm: f64, step: Span) -> WallAnchor {
+        WallAnchor {
+            local: LocalTime::from_ticks(77) + Span::from_secs_f64(secs),
+            wall: EnsembleTime::from_unix(Span::from_secs(1_700_000_000))
+                + Span::from_secs_f64(secs * (1.0 + ppm * 1e-6))
+                + step,
+            uncertainty: Span::ZERO,
+        }
+    }
+
+    #[test]
+    fn it_follows_a_wall_clock_of_another_rate_and_never_strays_50_ppm_from_it() {
+        let mut scale = Timescale::new(wall(0.0, 30.0, Span::ZERO), FollowWall::Follow);
+        for second in 1..=600 {
+            let anchor = wall(f64::from(second), 30.0, Span::ZERO);
+            assert_eq!(scale.look(anchor), None);
+            assert!((scale.estimate().rate() - 30e-6).abs() <= MAX_SLEW + 1e-9);
+        }
+        let end = wall(600.0, 30.0, Span::ZERO);
+        let error = end.wall - scale.estimate().ensemble_at(end.local);
+        assert!(error.abs() < Span::from_micros(20), "{error}");
+    }
+
+    #[test]
+    fn a_look_never_moves_the_present() {
+        let mut scale = Timescale::new(wall(0.0, 0.0, Span::ZERO), FollowWall::Follow);
+        for second in 1..100 {
+            // 5 ms of error that builds up too slowly to be a step.
+            let anchor = wall(f64::from(second), 50.0 * f64::from(second % 3), Span::ZERO);
+            let before = scale.estimate().ensemble_at(anchor.local);
+            scale.look(anchor);
+            assert!((scale.estimate().ensemble_at(anchor.local) - before).abs() <= Span::from_ticks(1));
+        }
+    }
+
+    #[test]
+    fn a_step_is_one_announced_jump() {
+        let mut scale = Timescale::new(wall(0.0, 0.0, Span::ZERO), FollowWall::Follow);
+        let hour = Span::from_secs(3600);
+        assert_eq!(scale.look(wall(1.0, 0.0, Span::ZERO)), None);
+        let jump = scale.look(wall(2.0, 0.0, hour)).expect("an hour is a step");
+        assert_eq!((jump.by, jump.epoch), (hour, 1));
+        assert_eq!(scale.look(wall(3.0, 0.0, hour)), None);
+        assert_eq!((scale.jumps(), scale.estimate().epoch), (1, 1));
+    }
+
+    #[test]
+    fn nine_milliseconds_are_slewed_eleven_are_a_step() {
+        for (millis, jumps) in [(9, 0), (11, 1)] {
+            let mut scale = Timescale::new(wall(0.0, 0.0, Span::ZERO), FollowWall::Follow);
+            scale.look(wall(1.0, 0.0, Span::from_millis(millis)));
+            assert_eq!(scale.jumps(), jumps, "{millis} ms");
+        }
+    }
+
+    #[test]
+    fn a_free_timescale_does_not_look() {
+        let mut scale = Timescale::new(wall(0.0, 0.0, Span::ZERO), FollowWall::Free);
+        let before = scale.estimate();
+        assert_eq!(scale.look(wall(5.0, 0.0, Span::from_secs(3600))), None);
+        assert_eq!(scale.estimate(), before);
+    }
+}
