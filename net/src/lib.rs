@@ -8,3 +8,5 @@
 //!
 //! `osc`, `framing` and `score` are pure; only `reactor` touches sockets.
 #![forbid(unsafe_code)]
+
+pub mod osc;

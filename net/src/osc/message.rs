@@ -1,0 +1,279 @@
+//! [`Message`] and its arguments: a view of bytes that were checked once, when the view was made.
+//!
+//! Not for: bundles (`reader`).
+
+use super::error::{ErrorKind, OscError};
+use std::fmt;
+
+/// An OSC message, borrowed from its packet.
+///
+/// RT: nothing here allocates, blocks or panics.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Message<'a> {
+    bytes: &'a [u8],
+    address: &'a [u8],
+    tags: Option<&'a [u8]>,
+    data: &'a [u8],
+}
+
+/// An argument of a message.
+///
+/// Arrays are flat: [`ArrayStart`](Arg::ArrayStart), the elements, [`ArrayEnd`](Arg::ArrayEnd).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Arg<'a> {
+    /// `i`
+    Int(i32),
+    /// `f`; NaN and infinities are possible.
+    Float(f32),
+    /// `s`, without its NUL; usually UTF-8.
+    Str(&'a [u8]),
+    /// `b`
+    Blob(&'a [u8]),
+    /// `h`
+    Long(i64),
+    /// `t`, the bits of a timetag.
+    Time(u64),
+    /// `d`; NaN and infinities are possible.
+    Double(f64),
+    /// `S`, as `Str`.
+    Symbol(&'a [u8]),
+    /// `c`; not always a Unicode character.
+    Char(u32),
+    /// `r`: red, green, blue, alpha.
+    Rgba([u8; 4]),
+    /// `m`: port, status, two data bytes.
+    Midi([u8; 4]),
+    /// `T`
+    True,
+    /// `F`
+    False,
+    /// `N`
+    Nil,
+    /// `I`: "infinitum" of OSC 1.0, "impulse" of 1.1.
+    Impulse,
+    /// `[`
+    ArrayStart,
+    /// `]`
+    ArrayEnd,
+}
+
+/// The arguments of a message, in order.
+#[derive(Clone, Debug)]
+pub struct Args<'a> {
+    tags: &'a [u8],
+    data: &'a [u8],
+}
+
+impl<'a> Message<'a> {
+    /// Reads all of `bytes` as one message and checks every argument.
+    #[inline]
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<Message<'a>, OscError> {
+        // What a step leaves is always the end of `bytes`, so its length says where it stopped.
+        let at = |rest: &[u8]| bytes.len() - rest.len();
+
+        let (address, after_address) = take_string(bytes).map_err(|kind| kind.at(0))?;
+        if after_address.first() != Some(&b',') {
+            return Ok(Message { bytes, address, tags: None, data: after_address });
+        }
+        let (tags, data) = take_string(after_address).map_err(|kind| kind.at(at(after_address)))?;
+        let tags = &tags[1..];
+
+        let mut rest = data;
+        let mut open = 0usize;
+        for (index, &tag) in tags.iter().enumerate() {
+            let at_tag = || at(after_address) + 1 + index;
+            match take_arg(tag, rest) {
+                Ok((arg, after)) => {
+                    match arg {
+                        Arg::ArrayStart => open += 1,
+                        Arg::ArrayEnd if open == 0 => return Err(ErrorKind::Unbalanced.at(at_tag())),
+                        Arg::ArrayEnd => open -= 1,
+                        _ => {}
+                    }
+                    rest = after;
+                }
+                Err(kind @ ErrorKind::UnknownTag(_)) => return Err(kind.at(at_tag())),
+                Err(kind) => return Err(kind.at(at(rest))),
+            }
+        }
+        if open > 0 {
+            return Err(ErrorKind::Unbalanced.at(at(after_address) + 1 + tags.len()));
+        }
+        if !rest.is_empty() {
+            return Err(ErrorKind::Trailing.at(at(rest)));
+        }
+        Ok(Message { bytes, address, tags: Some(tags), data })
+    }
+
+    /// The address or address pattern, from its `/`.
+    pub fn address(&self) -> &'a [u8] {
+        self.address
+    }
+
+    /// The type tags without their comma; `None` if the sender wrote none.
+    pub fn tags(&self) -> Option<&'a [u8]> {
+        self.tags
+    }
+
+    /// The arguments; none if the message has no type tags.
+    pub fn args(&self) -> Args<'a> {
+        match self.tags {
+            Some(tags) => Args { tags, data: self.data },
+            None => Args { tags: &[], data: &[] },
+        }
+    }
+
+    /// The bytes of the arguments, or all that follows the address if there are no type tags.
+    pub fn data(&self) -> &'a [u8] {
+        self.data
+    }
+
+    /// The whole message as it stood in its packet.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+}
+
+/// As text: `/play "kick" 1 0.5`.
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.address.escape_ascii())?;
+        self.args().try_for_each(|arg| write!(f, " {arg:?}"))
+    }
+}
+
+impl<'a> Arg<'a> {
+    /// Any number as a double: `i`, `f`, `h` and `d`.
+    pub fn number(self) -> Option<f64> {
+        match self {
+            Arg::Int(x) => Some(x.into()),
+            Arg::Float(x) => Some(x.into()),
+            Arg::Long(x) => Some(x as f64),
+            Arg::Double(x) => Some(x),
+            _ => None,
+        }
+    }
+
+    /// Any text: `s` and `S`.
+    pub fn text(self) -> Option<&'a [u8]> {
+        match self {
+            Arg::Str(text) | Arg::Symbol(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl From<i32> for Arg<'_> {
+    fn from(x: i32) -> Self {
+        Arg::Int(x)
+    }
+}
+
+impl From<f32> for Arg<'_> {
+    fn from(x: f32) -> Self {
+        Arg::Float(x)
+    }
+}
+
+impl From<f64> for Arg<'_> {
+    fn from(x: f64) -> Self {
+        Arg::Double(x)
+    }
+}
+
+impl<'a> From<&'a str> for Arg<'a> {
+    fn from(text: &'a str) -> Self {
+        Arg::Str(text.as_bytes())
+    }
+}
+
+impl From<bool> for Arg<'_> {
+    fn from(x: bool) -> Self {
+        if x { Arg::True } else { Arg::False }
+    }
+}
+
+impl<'a> Iterator for Args<'a> {
+    type Item = Arg<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Arg<'a>> {
+        let (&tag, tags) = self.tags.split_first()?;
+        // `Message::parse` took these very arguments from these very bytes, so none of them fails now.
+        let (arg, data) = take_arg(tag, self.data).ok()?;
+        *self = Args { tags, data };
+        Some(arg)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(self.tags.len()))
+    }
+}
+
+impl std::iter::FusedIterator for Args<'_> {}
+
+/// The argument a tag announces, and what follows it.
+#[inline]
+fn take_arg(tag: u8, data: &[u8]) -> Result<(Arg<'_>, &[u8]), ErrorKind> {
+    Ok(match tag {
+        b'i' => take(data).map(|(x, rest)| (Arg::Int(i32::from_be_bytes(x)), rest))?,
+        b'f' => take(data).map(|(x, rest)| (Arg::Float(f32::from_be_bytes(x)), rest))?,
+        b's' => take_string(data).map(|(x, rest)| (Arg::Str(x), rest))?,
+        b'b' => take_blob(data).map(|(x, rest)| (Arg::Blob(x), rest))?,
+        b'h' => take(data).map(|(x, rest)| (Arg::Long(i64::from_be_bytes(x)), rest))?,
+        b't' => take(data).map(|(x, rest)| (Arg::Time(u64::from_be_bytes(x)), rest))?,
+        b'd' => take(data).map(|(x, rest)| (Arg::Double(f64::from_be_bytes(x)), rest))?,
+        b'S' => take_string(data).map(|(x, rest)| (Arg::Symbol(x), rest))?,
+        b'c' => take(data).map(|(x, rest)| (Arg::Char(u32::from_be_bytes(x)), rest))?,
+        b'r' => take(data).map(|(x, rest)| (Arg::Rgba(x), rest))?,
+        b'm' => take(data).map(|(x, rest)| (Arg::Midi(x), rest))?,
+        b'T' => (Arg::True, data),
+        b'F' => (Arg::False, data),
+        b'N' => (Arg::Nil, data),
+        b'I' => (Arg::Impulse, data),
+        b'[' => (Arg::ArrayStart, data),
+        b']' => (Arg::ArrayEnd, data),
+        unknown => return Err(ErrorKind::UnknownTag(unknown)),
+    })
+}
+
+#[inline]
+fn take<const N: usize>(data: &[u8]) -> Result<([u8; N], &[u8]), ErrorKind> {
+    data.split_first_chunk().map(|(chunk, rest)| (*chunk, rest)).ok_or(ErrorKind::Truncated)
+}
+
+/// A string without its NULs, word by word: it ends in the first word that holds a zero byte.
+#[inline]
+fn take_string(data: &[u8]) -> Result<(&[u8], &[u8]), ErrorKind> {
+    let (words, _) = data.as_chunks::<4>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u32::from_le_bytes(*word);
+        // The lowest set bit marks the first zero byte (Mycroft's test; higher bits may be false alarms).
+        let zeros = word.wrapping_sub(0x0101_0101) & !word & 0x8080_8080;
+        if zeros != 0 {
+            let in_word = zeros.trailing_zeros() / 8;
+            if word >> (8 * in_word) != 0 {
+                return Err(ErrorKind::Padding);
+            }
+            let (padded, rest) = data.split_at(4 * index + 4);
+            return Ok((&padded[..4 * index + in_word as usize], rest));
+        }
+    }
+    Err(ErrorKind::Unterminated)
+}
+
+#[inline]
+fn take_blob(data: &[u8]) -> Result<(&[u8], &[u8]), ErrorKind> {
+    let (size, rest) = take(data)?;
+    let size = i32::from_be_bytes(size);
+    let len = usize::try_from(size).map_err(|_| ErrorKind::BlobSize(size))?;
+    if len > rest.len() {
+        return Err(ErrorKind::BlobSize(size));
+    }
+    let (padded, rest) = rest.split_at_checked(len.next_multiple_of(4)).ok_or(ErrorKind::Truncated)?;
+    let (blob, padding) = padded.split_at(len);
+    if padding.iter().any(|&byte| byte != 0) {
+        return Err(ErrorKind::Padding);
+    }
+    Ok((blob, rest))
+}
