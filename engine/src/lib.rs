@@ -13,17 +13,21 @@
 
 mod clip;
 mod event;
+mod feeder;
 mod lane;
 mod report;
 mod source;
+mod stream;
 
 pub use clip::{Clip, ClipId, GUARD};
 pub use event::{
     Action, DEFAULT_RELEASE, Event, Instrument as InstrumentEvent, LatePolicy, MAX_ARGS, Origin, Param, Play,
     Target, Tone, VoiceId, VoiceShape, Wave, When,
 };
+pub use feeder::Feeder;
 pub use lane::{
     Bank, Control, DEFAULT_EVENTS, Garbage, LaneFull, MAX_CLIPS, MAX_INSTRUMENTS, Stage, Supply, lane,
 };
 pub use report::{Counters, LATENESS_BINS, Report};
 pub use source::{Instrument, MAX_RUN, MAX_SOURCE_CHANNELS, Progress, Run, Source, Start};
+pub use stream::{MAX_SPAN, StreamConfig, StreamCounters, StreamReader, Streams, streams};
