@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod clip;
+pub mod device;
 mod event;
 mod feeder;
 mod lane;
