@@ -9,4 +9,5 @@
 //! `osc`, `framing` and `score` are pure; only `reactor` touches sockets.
 #![forbid(unsafe_code)]
 
+pub mod framing;
 pub mod osc;

@@ -143,6 +143,29 @@ impl fmt::Debug for Message<'_> {
 }
 
 impl<'a> Arg<'a> {
+    /// Its type tag.
+    pub fn tag(self) -> u8 {
+        match self {
+            Arg::Int(_) => b'i',
+            Arg::Float(_) => b'f',
+            Arg::Str(_) => b's',
+            Arg::Blob(_) => b'b',
+            Arg::Long(_) => b'h',
+            Arg::Time(_) => b't',
+            Arg::Double(_) => b'd',
+            Arg::Symbol(_) => b'S',
+            Arg::Char(_) => b'c',
+            Arg::Rgba(_) => b'r',
+            Arg::Midi(_) => b'm',
+            Arg::True => b'T',
+            Arg::False => b'F',
+            Arg::Nil => b'N',
+            Arg::Impulse => b'I',
+            Arg::ArrayStart => b'[',
+            Arg::ArrayEnd => b']',
+        }
+    }
+
     /// Any number as a double: `i`, `f`, `h` and `d`.
     pub fn number(self) -> Option<f64> {
         match self {

@@ -35,14 +35,18 @@
 //! | NaN, infinities | passed on: whether they make sense is for the consumer |
 //!
 //! # Writing
-//! `write` takes the same [`Arg`] the reader gives. It is not left to `rosc`, which cannot carry all that may be
+//! [`write()`] takes the same [`Arg`] the reader gives. It is not left to `rosc`, which cannot carry all that may be
 //! asked back (`/sync/time` echoes any argument): it has no `S`, no text but UTF-8, no `c` beyond Unicode, and lets NULs
 //! through. `rosc` is the oracle of the tests.
 
 mod error;
 mod message;
+mod pattern;
 mod reader;
+mod writer;
 
 pub use error::{ErrorKind, OscError};
 pub use message::{Arg, Args, Message};
+pub use pattern::{MAX_PATTERN, Pattern, PatternError};
 pub use reader::{IMMEDIATELY, MAX_NESTING, Reader, Timed, read};
+pub use writer::{BundleWriter, WriteError, write};
