@@ -103,9 +103,13 @@ impl Control {
         self.events.push(event).map_err(|rtrb::PushError::Full(event)| LaneFull(event))
     }
 
-    /// How many events the ring has room for, at least: send a bundle only if all of it fits.
-    pub fn room(&self) -> usize {
-        self.events.slots()
+    /// Sends all of these events or none, and the audio thread sees all of them or none: a bundle that is due at once
+    /// is not torn by a callback. `RT:` wait-free.
+    ///
+    /// # Errors
+    /// When there is no room for all of them.
+    pub fn send_all(&mut self, events: &[Event]) -> Result<(), LaneFull<()>> {
+        self.events.push_entire_slice(events).map_err(|_| LaneFull(()))
     }
 
     /// Publishes a newer estimate. While the audio thread is away the newest one waits here for the next call of this

@@ -1,0 +1,26 @@
+//! [`NetCounters`]: what the reactor counts, for anyone to read.
+//!
+//! Not for: what the engine counts ([`downbeat_engine::Counters`]) or the address space (`hub`).
+
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+/// Counts since the start, written by the network thread. Relaxed atomics only.
+#[derive(Debug, Default)]
+pub struct NetCounters {
+    /// Datagrams received.
+    pub packets: AtomicU64,
+    /// Packets received on connections.
+    pub stream_packets: AtomicU64,
+    /// Datagrams the kernel dropped because its buffer was full: the node did not read fast enough.
+    pub kernel_drops: AtomicU64,
+    /// Datagrams that could not be sent.
+    pub unsent: AtomicU64,
+    /// Connections open now.
+    pub connections: AtomicU32,
+    /// Connections refused because there were too many.
+    pub refused: AtomicU64,
+    /// Connections closed because the other side did not read what it was sent.
+    pub cut: AtomicU64,
+    /// Connections closed because what came was no framed OSC, or too large.
+    pub broken: AtomicU64,
+}

@@ -1,0 +1,269 @@
+//! [`Reactor`]: the network thread's loop. It stamps and receives, hands packets to a [`Handler`], sends what that wants sent.
+//!
+//! It never waits for anything but the sockets, so never for a timetag. Not for: what packets mean. A handler is told
+//! the time and given bytes; it owns no socket, so that it runs in tests without one.
+
+use crate::counters::NetCounters;
+use crate::endpoint::{ConnId, Endpoint};
+use crate::tcp::{Connections, StreamLimits};
+use crate::udp::{Backlog, UdpPort, bind_udp};
+use downbeat_sync::{Clock, LocalTime, Span, WallAnchor};
+use mio::{Events, Interest, Poll, Token, Waker};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Batches read from the datagram socket before everybody else has a turn: a flood starves nobody.
+const BATCHES_PER_TURN: usize = 8;
+/// The longest sleep, for a handler that has no deadline.
+const LONGEST_WAIT: Span = Span::from_secs(1);
+
+const WAKER: Token = Token(0);
+const UDP: Token = Token(1);
+/// Listeners and connections are numbered from here.
+const STREAMS: usize = 2;
+
+/// Whoever understands packets: a node, a router, a monitor.
+///
+/// The loop: `on_packet` for everything that came, then `on_tick`, then `poll` until it has nothing more.
+pub trait Handler {
+    /// A packet came, at this time by the kernel's stamp where there is one.
+    fn on_packet(&mut self, arrival: LocalTime, from: Endpoint, packet: &[u8]);
+
+    /// A connection was opened by this peer.
+    fn on_open(&mut self, conn: ConnId, peer: SocketAddr) {
+        let _ = (conn, peer);
+    }
+
+    /// A connection is closed, by whomever.
+    fn on_close(&mut self, conn: ConnId) {
+        let _ = conn;
+    }
+
+    /// Time went on: called after every batch of packets and at the deadline, perhaps more often.
+    fn on_tick(&mut self, now: WallAnchor);
+
+    /// When the handler wants its next tick at the latest.
+    fn deadline(&self) -> Option<LocalTime>;
+
+    /// The next thing to do for the handler, until `None`.
+    fn poll(&mut self) -> Option<Outgoing<'_>>;
+}
+
+/// What a handler wants done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outgoing<'a> {
+    /// Send this OSC packet, framed as the connection is.
+    Send {
+        /// To whom.
+        to: Endpoint,
+        /// One OSC packet.
+        packet: &'a [u8],
+    },
+    /// Close this connection after what was sent to it.
+    Close(ConnId),
+}
+
+/// Bound sockets, for a reactor to run.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    /// Datagrams.
+    pub udp: Option<std::net::UdpSocket>,
+    /// Connections; the framing of each is recognised.
+    pub tcp: Option<std::net::TcpListener>,
+}
+
+/// A handle on a running reactor, for other threads and signal handlers.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    stop: Arc<AtomicBool>,
+    waker: Arc<Waker>,
+}
+
+/// See the module.
+pub struct Reactor {
+    poll: Poll,
+    events: Events,
+    clock: Clock,
+    handle: Handle,
+    udp: Option<UdpPort>,
+    udp_backlog: Backlog,
+    streams: Connections,
+    counters: Arc<NetCounters>,
+}
+
+impl Sockets {
+    /// Datagrams and connections on one port; 0 takes a free one. Without an address: every address of this host, IPv6 and
+    /// IPv4, or IPv4 alone where the host has no IPv6.
+    ///
+    /// # Errors
+    /// When the port is taken, the address is not this host's, or a multicast group cannot be joined.
+    pub fn bind(address: Option<IpAddr>, port: u16, groups: &[IpAddr]) -> io::Result<Sockets> {
+        match address {
+            Some(address) => Sockets::bind_both(SocketAddr::new(address, port), groups),
+            None => {
+                let all = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
+                Sockets::bind_both(all, groups).or_else(|error| match error.kind() {
+                    io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => Err(error),
+                    _ => Sockets::bind_both(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port), groups),
+                })
+            }
+        }
+    }
+
+    /// The address both are bound to.
+    ///
+    /// # Errors
+    /// When there is no socket, or the system does not tell.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        match (&self.udp, &self.tcp) {
+            (Some(udp), _) => udp.local_addr(),
+            (None, Some(tcp)) => tcp.local_addr(),
+            (None, None) => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    fn bind_both(address: SocketAddr, groups: &[IpAddr]) -> io::Result<Sockets> {
+        // A port that is free for datagrams may be taken for connections: if any will do, try another.
+        let mut attempts = if address.port() == 0 { 16 } else { 1 };
+        loop {
+            attempts -= 1;
+            let udp = bind_udp(address, groups)?;
+            match crate::tcp::bind_tcp(udp.local_addr()?) {
+                Ok(tcp) => return Ok(Sockets { udp: Some(udp), tcp: Some(tcp) }),
+                Err(error) if attempts == 0 || error.kind() != io::ErrorKind::AddrInUse => return Err(error),
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+impl Handle {
+    /// Makes [`Reactor::run`] return soon.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Makes the reactor tick now: something its handler looks at has changed.
+    pub fn wake(&self) {
+        if let Err(error) = self.waker.wake() {
+            tracing::warn!("cannot wake the network thread: {error}");
+        }
+    }
+}
+
+impl Reactor {
+    /// A loop over these sockets.
+    ///
+    /// # Errors
+    /// When the system has no more descriptors, or refuses a socket.
+    pub fn new(
+        sockets: Sockets,
+        clock: Clock,
+        limits: StreamLimits,
+        counters: Arc<NetCounters>,
+    ) -> io::Result<Reactor> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let mut udp = sockets.udp.map(UdpPort::new).transpose()?;
+        if let Some(udp) = &mut udp {
+            poll.registry().register(&mut udp.socket, UDP, Interest::READABLE)?;
+        }
+        let streams =
+            Connections::new(sockets.tcp, limits, Arc::clone(&counters), poll.registry().try_clone()?, STREAMS)?;
+        let handle = Handle { stop: Arc::default(), waker };
+        let events = Events::with_capacity(256);
+        Ok(Reactor { poll, events, clock, handle, udp, udp_backlog: Backlog::More, streams, counters })
+    }
+
+    /// A handle to stop or wake it from elsewhere.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Runs until [`Handle::stop`].
+    ///
+    /// # Errors
+    /// When the system refuses to poll. Errors of single sockets are counted and logged, and end nothing else.
+    pub fn run(&mut self, handler: &mut impl Handler) -> io::Result<()> {
+        while !self.handle.stop.load(Ordering::Acquire) {
+            self.turn(handler)?;
+        }
+        self.streams.flush(handler);
+        Ok(())
+    }
+
+    /// Waits for packets, a wake-up or the handler's deadline, and deals with what came.
+    ///
+    /// # Errors
+    /// As [`Reactor::run`].
+    pub fn turn(&mut self, handler: &mut impl Handler) -> io::Result<()> {
+        self.wait(handler)?;
+        for event in &self.events {
+            match event.token() {
+                WAKER => {}
+                UDP => self.udp_backlog = Backlog::More,
+                Token(stream) => self.streams.ready(stream, event),
+            }
+        }
+        self.receive(handler);
+        self.streams.receive(&self.clock, handler);
+        handler.on_tick(self.clock.anchor());
+        while let Some(outgoing) = handler.poll() {
+            match outgoing {
+                Outgoing::Send { to: Endpoint::Udp(to), packet } => self.send(to, packet),
+                Outgoing::Send { to: Endpoint::Tcp(conn), packet } => self.streams.send(conn, packet),
+                Outgoing::Close(conn) => self.streams.close_after_flush(conn),
+            }
+        }
+        self.streams.flush(handler);
+        Ok(())
+    }
+
+    fn wait(&mut self, handler: &impl Handler) -> io::Result<()> {
+        let timeout = if self.udp_backlog == Backlog::More || self.streams.has_backlog() {
+            Span::ZERO
+        } else {
+            let until = handler.deadline().map(|deadline| deadline - self.clock.now());
+            until.unwrap_or(LONGEST_WAIT).clamp(Span::ZERO, LONGEST_WAIT)
+        };
+        match self.poll.poll(&mut self.events, Some(timeout.into())) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.events.clear();
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn receive(&mut self, handler: &mut impl Handler) {
+        let Some(udp) = &mut self.udp else {
+            self.udp_backlog = Backlog::Drained;
+            return;
+        };
+        let mut batches = BATCHES_PER_TURN;
+        while self.udp_backlog == Backlog::More && batches > 0 {
+            batches -= 1;
+            let on_packet = |arrival, from, packet: &[u8]| {
+                handler.on_packet(arrival, Endpoint::Udp(from), packet);
+            };
+            self.udp_backlog = udp.receive(&self.clock, &self.counters, on_packet).unwrap_or_else(|error| {
+                tracing::debug!("receiving datagrams: {error}");
+                Backlog::Drained
+            });
+        }
+    }
+
+    fn send(&self, to: SocketAddr, packet: &[u8]) {
+        let sent = match &self.udp {
+            Some(udp) => udp.send(to, packet),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        };
+        if let Err(error) = sent {
+            self.counters.unsent.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!("cannot send {} bytes to udp {to}: {error}", packet.len());
+        }
+    }
+}
