@@ -6,8 +6,19 @@
 //! reactor  stamp, receive a batch  ->  osc  a borrowed view, sizes checked  ->  score  address + arguments -> Event
 //! ```
 //!
-//! `osc`, `framing` and `score` are pure; only `reactor` touches sockets.
+//! `osc`, `framing`, `score` and `hub` are pure; only `reactor` and its ports `udp` and `tcp` touch sockets.
 #![forbid(unsafe_code)]
 
+mod counters;
+mod endpoint;
 pub mod framing;
 pub mod osc;
+mod reactor;
+mod tcp;
+mod udp;
+
+pub use counters::NetCounters;
+pub use endpoint::{ConnId, Endpoint};
+pub use reactor::{Handle, Handler, Outgoing, Reactor, Sockets};
+pub use tcp::{StreamLimits, bind_tcp};
+pub use udp::{MAX_DATAGRAM, bind_udp};

@@ -171,8 +171,13 @@ impl Reactor {
         if let Some(udp) = &mut udp {
             poll.registry().register(&mut udp.socket, UDP, Interest::READABLE)?;
         }
-        let streams =
-            Connections::new(sockets.tcp, limits, Arc::clone(&counters), poll.registry().try_clone()?, STREAMS)?;
+        let streams = Connections::new(
+            sockets.tcp,
+            limits,
+            Arc::clone(&counters),
+            poll.registry().try_clone()?,
+            STREAMS,
+        )?;
         let handle = Handle { stop: Arc::default(), waker };
         let events = Events::with_capacity(256);
         Ok(Reactor { poll, events, clock, handle, udp, udp_backlog: Backlog::More, streams, counters })

@@ -162,7 +162,7 @@ mod linux {
             if let Err(error) = setsockopt(socket, sockopt::RxqOvfl, &1) {
                 tracing::debug!("packets that the kernel drops will not be counted: {error}");
             }
-            Batch { headers: headers(), bytes: vec![0; BATCH * ROOM], dropped: 0 }
+            Batch { headers: fresh_headers(), bytes: vec![0; BATCH * ROOM], dropped: 0 }
         }
 
         pub(super) fn receive(
@@ -177,9 +177,8 @@ mod linux {
                 [IoSliceMut::new(rooms.next().expect("the memory is of BATCH rooms"))]
             });
             let (headers, fd) = (&mut self.headers, socket.as_raw_fd());
-            let received = socket.try_io(|| {
-                Ok(recvmmsg(fd, headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?)
-            })?;
+            let received = socket
+                .try_io(|| Ok(recvmmsg(fd, headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?))?;
 
             // Read after the packets: their stamps lie before it. Once for all, for three clocks cost as much as a packet.
             let anchor = clock.anchor();
@@ -198,13 +197,13 @@ mod linux {
             if shrunk {
                 // Each receive leaves in a header how much of its control buffer it used, and nix lets the next one have
                 // no more than that: after a packet without a stamp, none would fit any more. Fresh headers have it all.
-                self.headers = headers();
+                self.headers = fresh_headers();
             }
             Ok(if count == BATCH { Backlog::More } else { Backlog::Drained })
         }
     }
 
-    fn headers() -> MultiHeaders<SockaddrStorage> {
+    fn fresh_headers() -> MultiHeaders<SockaddrStorage> {
         MultiHeaders::preallocate(BATCH, Some(nix::cmsg_space!(TimeSpec, u32)))
     }
 
