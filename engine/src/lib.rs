@@ -13,12 +13,20 @@
 
 mod clip;
 pub mod device;
+mod envelope;
 mod event;
 mod feeder;
+mod interp;
 mod lane;
+mod limiter;
+mod ramp;
 mod report;
+mod sampler;
 mod source;
 mod stream;
+mod tone;
+mod voice;
+mod voices;
 
 pub use clip::{Clip, ClipId, GUARD};
 pub use event::{
@@ -26,9 +34,13 @@ pub use event::{
     Target, Tone, VoiceId, VoiceShape, Wave, When,
 };
 pub use feeder::Feeder;
+pub use interp::{Interp, LEAD};
 pub use lane::{
     Bank, Control, DEFAULT_EVENTS, Garbage, LaneFull, MAX_CLIPS, MAX_INSTRUMENTS, Stage, Supply, lane,
 };
+pub use limiter::{Limiter, THRESHOLD};
 pub use report::{Counters, LATENESS_BINS, Report};
 pub use source::{Instrument, MAX_RUN, MAX_SOURCE_CHANNELS, Progress, Run, Source, Start};
 pub use stream::{MAX_SPAN, StreamConfig, StreamCounters, StreamReader, Streams, streams};
+pub use voice::Born;
+pub use voices::{DEFAULT_VOICES, Voices};
