@@ -16,21 +16,17 @@ pub mod device;
 mod envelope;
 mod event;
 mod feeder;
-mod folder;
 mod interp;
 mod lane;
 mod limiter;
 mod ramp;
 mod report;
 mod sampler;
-#[cfg(test)]
-mod scratch;
 mod source;
 mod stream;
 mod tone;
 mod voice;
 mod voices;
-mod wav;
 
 pub use clip::{Clip, ClipId, GUARD};
 pub use event::{
@@ -38,7 +34,6 @@ pub use event::{
     Target, Tone, VoiceId, VoiceShape, Wave, When,
 };
 pub use feeder::Feeder;
-pub use folder::{LoadError, Sample, SampleFolder};
 pub use interp::{Interp, LEAD};
 pub use lane::{
     Bank, Control, DEFAULT_EVENTS, Garbage, LaneFull, MAX_CLIPS, MAX_INSTRUMENTS, Stage, Supply, lane,
@@ -49,4 +44,3 @@ pub use source::{Instrument, MAX_RUN, MAX_SOURCE_CHANNELS, Progress, Run, Source
 pub use stream::{MAX_SPAN, StreamConfig, StreamCounters, StreamReader, Streams, streams};
 pub use voice::Born;
 pub use voices::{DEFAULT_VOICES, Voices};
-pub use wav::{ClipConfig, WavError, WavFile, load_clip};
