@@ -54,8 +54,8 @@ pub(crate) enum Command {
     Listen(ListenArgs),
     // Render a score to a WAV file: bit-exact, as fast as it goes
     //Render(RenderArgs),
-    // Send a score in real time, stamped ahead, to any number of nodes
-    //Play(PlayArgs),
+    /// Send a score in real time, stamped ahead, to any number of nodes
+    Play(PlayArgs),
     // List the sound cards a node could use
     //Devices(DevicesArgs),
 }
@@ -156,7 +156,7 @@ pub(crate) struct RenderArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Each bundle is sent --lead before it is due, so that it arrives in time wherever the network is faster than that.
-Ctrl-C stops sending and asks every target to forget what it was sent ahead (/cancel).
+Ctrl-C stops sending and withdraws what is scheduled on the targets (/cancel), that of other senders too.
 
   downbeat play take.osc 192.168.1.20:9000 192.168.1.21:9000")]
 pub(crate) struct PlayArgs {

@@ -7,6 +7,7 @@
 mod args;
 mod config;
 mod listen;
+mod play;
 mod quantity;
 mod score;
 mod send;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     let outcome = match command {
         Command::Send(args) => send::run(args),
         Command::Listen(args) => listen::run(args),
+        Command::Play(args) => play::run(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -74,6 +74,11 @@ impl Score {
 }
 
 impl Bundle {
+    /// Bytes of the packet.
+    pub(crate) fn len(&self) -> usize {
+        self.packet.len()
+    }
+
     /// The packet of a performance whose time 0 is `zero`.
     pub(crate) fn packet(&self, zero: EnsembleTime) -> Vec<u8> {
         let mut packet = self.packet.clone();

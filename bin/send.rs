@@ -3,13 +3,12 @@
 use crate::WrongUsage;
 use crate::args::SendArgs;
 use crate::quantity::Instant;
+
 use crate::value;
 use anyhow::{Context, bail};
+use downbeat_net::MAX_DATAGRAM;
 use downbeat_net::osc::{self, Arg, BundleWriter};
 use downbeat_sync::{Clock, EnsembleTime};
-
-/// The largest datagram UDP over IPv4 can carry [bytes].
-const MAX_DATAGRAM: usize = 65_507;
 
 /// Sends the message, then prints the answers if asked to wait for any.
 pub(crate) fn run(args: SendArgs) -> anyhow::Result<()> {
