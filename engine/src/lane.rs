@@ -37,6 +37,8 @@ pub enum Supply {
 pub enum Garbage {
     /// A clip no voice plays any more; its place in the table is free.
     Clip(ClipId, Arc<Clip>),
+    /// Instruments that were replaced.
+    Bank(Bank),
 }
 
 /// The network thread's end.
@@ -71,8 +73,8 @@ pub fn lane(events: usize) -> (Control, Stage) {
     // Every clip can be replaced once and every instrument registered before the audio thread looks.
     let (supply_in, supply_out) = RingBuffer::new(2 * MAX_CLIPS + MAX_INSTRUMENTS);
     let (report_in, report_out) = RingBuffer::new(REPORTS);
-    // As many as there are places in the table, so that handing one back cannot fail.
-    let (garbage_in, garbage_out) = RingBuffer::new(MAX_CLIPS);
+    // As many as there are places in both tables, so that handing one back cannot fail.
+    let (garbage_in, garbage_out) = RingBuffer::new(MAX_CLIPS + MAX_INSTRUMENTS);
     let counters = Arc::new(Counters::default());
     let control = Control {
         events: event_in,

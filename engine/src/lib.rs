@@ -11,6 +11,7 @@
 //! Everything but `device`, `disk` and `wav` is pure: it takes a map of frames to time and a slice.
 #![forbid(unsafe_code)]
 
+mod agenda;
 mod clip;
 pub mod device;
 mod envelope;
@@ -19,11 +20,15 @@ mod feeder;
 mod interp;
 mod lane;
 mod limiter;
+mod offline;
 mod ramp;
+mod renderer;
 mod report;
 mod sampler;
+mod schedule;
 mod source;
 mod stream;
+mod table;
 mod tone;
 mod voice;
 mod voices;
@@ -39,7 +44,10 @@ pub use lane::{
     Bank, Control, DEFAULT_EVENTS, Garbage, LaneFull, MAX_CLIPS, MAX_INSTRUMENTS, Stage, Supply, lane,
 };
 pub use limiter::{Limiter, THRESHOLD};
+pub use offline::Offline;
+pub use renderer::{Immediate, Renderer, Settings};
 pub use report::{Counters, LATENESS_BINS, Report};
+pub use schedule::Onset;
 pub use source::{Instrument, MAX_RUN, MAX_SOURCE_CHANNELS, Progress, Run, Source, Start};
 pub use stream::{MAX_SPAN, StreamConfig, StreamCounters, StreamReader, Streams, streams};
 pub use voice::Born;

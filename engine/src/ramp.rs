@@ -60,6 +60,19 @@ impl Ramp {
         }
     }
 
+    /// Multiplies these frames of every channel of the bus by the value; moves on.
+    pub(crate) fn scale(&mut self, bus: &mut [Box<[f32]>], frames: std::ops::Range<usize>) {
+        if self.at_rest() && self.to == 1.0 {
+            return;
+        }
+        for frame in frames {
+            let value = self.step() as f32;
+            for channel in bus.iter_mut() {
+                channel[frame] *= value;
+            }
+        }
+    }
+
     fn at(&self, frame: u32) -> f64 {
         if frame >= self.frames {
             self.to

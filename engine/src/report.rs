@@ -5,7 +5,7 @@
 
 use crate::event::{LatePolicy, Origin};
 use downbeat_sync::{EnsembleTime, Span};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 /// Something the audio thread must tell somebody about.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,8 +59,10 @@ pub struct Counters {
     pub starved: AtomicU64,
     /// Frames rendered.
     pub frames: AtomicU64,
-    /// Device xruns reported by the device or found by the frame clock.
+    /// Xruns the device reported.
     pub xruns: AtomicU64,
+    /// How often the frame clock found frames missing and placed itself anew.
+    pub resyncs: AtomicU64,
     /// Scheduled events waiting now.
     pub pending: AtomicU32,
     /// Voices sounding now.
@@ -69,12 +71,12 @@ pub struct Counters {
     pub load_ppm: AtomicU32,
     /// The largest time used of the time allowed since last asked [1e-6].
     pub peak_load_ppm: AtomicU32,
-    /// The device's rate against its nominal one [1e-9 of the local clock, signed as two's complement].
-    pub device_ppb: AtomicU32,
+    /// The device's rate against its nominal one [1e-9 of the local clock].
+    pub device_ppb: AtomicI32,
     /// Standard error of the frame map [ns].
     pub frame_sigma_ns: AtomicU32,
-    /// Output latency in use, trim included [ns, signed as two's complement].
-    pub latency_ns: AtomicU64,
+    /// Output latency in use, trim included [ns].
+    pub latency_ns: AtomicI64,
     /// Lateness by bins.
     pub lateness: [AtomicU64; LATENESS_BINS],
 }

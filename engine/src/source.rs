@@ -29,6 +29,14 @@ pub struct Start {
     pub seed: u64,
 }
 
+impl Start {
+    /// For a source that must be silent before its onset: how many frames to wait, and how it starts after them.
+    pub(crate) fn after_silence(self) -> (usize, Start) {
+        let wait = (-self.offset).max(0.0).ceil();
+        (wait as usize, Start { offset: self.offset + wait, ..self })
+    }
+}
+
 /// Whether a source has more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {

@@ -109,6 +109,16 @@ pub struct Streams {
 }
 
 impl Streams {
+    /// No stream at all: clips that are not all in memory end with their head.
+    pub fn none() -> Streams {
+        Streams {
+            free: Vec::new(),
+            closing: Vec::new(),
+            requests: RingBuffer::new(1).0,
+            counters: Arc::new(StreamCounters::default()),
+        }
+    }
+
     /// Starts streaming `clip` from frame `from` of it (looped: of its endless repetition) on.
     ///
     /// Call it ahead of the onset when `from` lies beyond the clip's head: those frames come from the disk first. A clip

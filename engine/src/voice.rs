@@ -24,6 +24,11 @@ pub struct Born {
     pub seq: u32,
 }
 
+impl Born {
+    /// After everything else.
+    pub const LAST: Born = Born { position: f64::INFINITY, seq: u32::MAX };
+}
+
 /// What a voice plays. Instruments stay in their bank.
 pub(crate) enum Sound {
     Clip(Sampler),
@@ -43,6 +48,8 @@ pub(crate) struct Voice {
     pan: Ramp,
     channel: Option<usize>,
     envelope: Envelope,
+    /// Frames of silence before its source begins.
+    wait: usize,
 }
 
 /// How loud each source channel is on an output channel.
@@ -63,10 +70,11 @@ impl Voice {
         sound: Sound,
         clip: Option<ClipId>,
         shape: &VoiceShape,
-        start: Start,
+        (wait, start): (usize, Start),
         born: Born,
     ) -> Voice {
         Voice {
+            wait,
             sound,
             born,
             stolen: false,
@@ -124,8 +132,11 @@ impl Voice {
         &mut self,
         instrument: Option<&mut dyn Source>,
         bus: &mut [Box<[f32]>],
-        frames: Range<usize>,
+        mut frames: Range<usize>,
     ) -> bool {
+        let waited = self.wait.min(frames.len());
+        self.wait -= waited;
+        frames.start += waited;
         let mut runs = [[0.0; MAX_RUN]; MAX_SOURCE_CHANNELS];
         let mut levels = [0.0; MAX_RUN];
         let [left, right] = &mut runs;

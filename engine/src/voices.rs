@@ -76,14 +76,17 @@ impl Voices {
         start: Start,
         born: Born,
     ) {
-        let sampler = Sampler::new(play, clip, reader, start, self.interp);
-        self.begin(Voice::new(Sound::Clip(sampler), Some(play.clip), &play.shape, start, born));
+        // A clip begun in its middle would let its interpolator hear what lies before.
+        let begin = if self.lead(play, &clip, 0.5) == 0 { start.after_silence() } else { (0, start) };
+        let sampler = Sampler::new(play, clip, reader, begin.1, self.interp);
+        self.begin(Voice::new(Sound::Clip(sampler), Some(play.clip), &play.shape, begin, born));
     }
 
     /// Starts a tone.
     pub fn start_tone(&mut self, tone: &Tone, start: Start, born: Born) {
-        let source = ToneSource::new(tone, start);
-        self.begin(Voice::new(Sound::Tone(source), None, &tone.shape, start, born));
+        let begin = start.after_silence();
+        let source = ToneSource::new(tone, begin.1);
+        self.begin(Voice::new(Sound::Tone(source), None, &tone.shape, begin, born));
     }
 
     /// Starts an instrument; `false` if there is no such bank. If all its instances sound, the oldest begins anew.
@@ -93,12 +96,13 @@ impl Voices {
         if size == 0 {
             return false;
         }
+        let begin = start.after_silence();
         let instance = self.free_instance(event.bank, size);
         if let Some(Some(bank)) = self.banks.get_mut(bank) {
-            bank[usize::from(instance)].start(start, &event.args);
+            bank[usize::from(instance)].start(begin.1, &event.args);
         }
         let sound = Sound::Instrument { bank: event.bank, instance };
-        self.begin(Voice::new(sound, None, &event.shape, start, born));
+        self.begin(Voice::new(sound, None, &event.shape, begin, born));
         true
     }
 
@@ -146,6 +150,12 @@ impl Voices {
     /// Silences every voice at once, without a fade.
     pub fn panic(&mut self) {
         self.drop_where(|_| true);
+    }
+
+    /// The device has another rate [Hz] now: what sounds ends.
+    pub fn set_rate(&mut self, rate: f64) {
+        self.panic();
+        self.rate = rate;
     }
 
     /// Adds the next `frames.len()` frames of every voice to these frames of the bus, one slice per output channel.

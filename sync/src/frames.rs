@@ -2,36 +2,7 @@
 //!
 //! Not for: ensemble time (`estimate`), output latency or the user's trim (the renderer adds those).
 
-use crate::{LocalTime, Span};
-
-/// A straight line between frames and local time. `RT:` safe anywhere.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct FrameMap {
-    /// The frame at which the line is anchored.
-    pub frame: u64,
-    /// Local time of that frame.
-    pub local: LocalTime,
-    /// Local ticks a frame lasts.
-    pub ticks_per_frame: f64,
-}
-
-impl FrameMap {
-    /// The line of a device that runs exactly at `rate` [Hz] with frame `frame` at `local`.
-    pub fn nominal(frame: u64, local: LocalTime, rate: f64) -> FrameMap {
-        FrameMap { frame, local, ticks_per_frame: Span::from_secs(1).ticks() as f64 / rate }
-    }
-
-    /// Local time of a frame.
-    pub fn local_at(&self, frame: u64) -> LocalTime {
-        let frames = frame.wrapping_sub(self.frame) as i64;
-        self.local + Span::from_ticks((frames as f64 * self.ticks_per_frame).round() as i64)
-    }
-
-    /// How many frames after the anchor frame a local time lies; negative before it.
-    pub fn frames_until(&self, local: LocalTime) -> f64 {
-        (local - self.local).ticks() as f64 / self.ticks_per_frame
-    }
-}
+use crate::{FrameMap, LocalTime, Span};
 
 /// What is known about the frame map's quality.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -62,7 +33,7 @@ impl FrameClock {
     pub fn begin(&mut self, frames: u32, now: LocalTime) -> FrameMap {
         let frame = self.next_frame;
         self.next_frame += u64::from(frames);
-        let map = *self.map.get_or_insert(FrameMap::nominal(frame, now, self.rate));
+        let map = *self.map.get_or_insert(FrameMap::new(frame, now, self.rate));
         FrameMap { frame, local: map.local_at(frame), ..map }
     }
 

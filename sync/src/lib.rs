@@ -23,12 +23,14 @@
 
 mod clock;
 mod estimate;
+mod frame_map;
 mod frames;
 mod time;
 mod timescale;
 
 pub use clock::{Clock, WallAnchor};
 pub use estimate::ClockEstimate;
-pub use frames::{FrameClock, FrameMap, FrameQuality};
+pub use frame_map::FrameMap;
+pub use frames::{FrameClock, FrameQuality};
 pub use time::{EnsembleTime, LocalTime, Span};
 pub use timescale::{FollowWall, Jump, Timescale};

@@ -1,0 +1,394 @@
+//! [`Renderer`]: the whole audio path in one function, from the ring to the output slice.
+//!
+//! Not for: devices or clocks. It is given a line from frames to local time and a slice to fill, so it renders the same
+//! offline, in a test or in a sound card's callback.
+
+use crate::clip::ClipId;
+use crate::event::{Action, Event, LatePolicy, Target, When};
+use crate::interp::Interp;
+use crate::lane::{Garbage, MAX_CLIPS, Stage, Supply};
+use crate::limiter::Limiter;
+use crate::ramp::Ramp;
+use crate::report::{Report, count};
+use crate::schedule::{Horizon, Onset, Placed, Schedule};
+use crate::source::Start;
+use crate::stream::Streams;
+use crate::table::ClipTable;
+use crate::voice::Born;
+use crate::voices::Voices;
+use downbeat_sync::{ClockEstimate, FrameMap, Span};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Frames rendered at once: longer blocks are rendered in parts, so that the mix stays in the processor's cache.
+const MAX_PART: usize = 1_024;
+/// Added to one block's length for events that mean "at once": the network thread's way from stamp to ring [300 us].
+const STEADY_MARGIN: Span = Span::from_micros(300);
+/// An event is late when its instant lies more than this before the first frame that can still be changed [frames].
+///
+/// One, not zero: the map moves by fractions of a frame between two blocks, and an event on their edge moves with it.
+const LATE_TOLERANCE: f64 = 1.0;
+
+/// What happens to events that mean "at once".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Immediate {
+    /// One block after their arrival, on the sample: a pattern played live keeps its rhythm.
+    #[default]
+    Steady,
+    /// At the start of the next block: sooner, but with a jitter of one block.
+    Asap,
+}
+
+/// How a renderer is set up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Frames per second [Hz].
+    pub rate: u32,
+    /// Output channels [1 or more].
+    pub channels: usize,
+    /// Voices that can sound at once.
+    pub voices: usize,
+    /// Events that can wait.
+    pub agenda: usize,
+    /// Events taken from the ring per block, so that a flood cannot starve the sound; the rest waits a block.
+    pub drain: usize,
+    /// What becomes of late events that do not say themselves.
+    pub late: LatePolicy,
+    /// What happens to events that mean "at once".
+    pub immediate: Immediate,
+    /// How an onset between two frames is played.
+    pub onset: Onset,
+    /// How a clip is read between its frames.
+    pub interp: Interp,
+    /// Whether the output is kept below full scale.
+    pub limiter: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            rate: 48_000,
+            channels: 2,
+            voices: 256,
+            agenda: crate::DEFAULT_EVENTS,
+            drain: 2_048,
+            late: LatePolicy::default(),
+            immediate: Immediate::default(),
+            onset: Onset::default(),
+            interp: Interp::default(),
+            limiter: true,
+        }
+    }
+}
+
+/// Events in, sound out.
+///
+/// `RT:` [`Renderer::render`]; everything else is called off the audio thread.
+pub struct Renderer {
+    stage: Stage,
+    settings: Settings,
+    estimate: ClockEstimate,
+    schedule: Schedule,
+    clips: ClipTable,
+    streams: Streams,
+    voices: Voices,
+    master: Ramp,
+    mute: Ramp,
+    limiter: Option<Limiter>,
+    /// The mix: a slice of [`MAX_PART`] frames per output channel.
+    bus: Vec<Box<[f32]>>,
+    /// Frames rendered since the start.
+    next: u64,
+}
+
+impl Renderer {
+    /// A silent renderer at the audio thread's end of a lane. `estimate` holds until the network sends a better one.
+    pub fn new(settings: Settings, stage: Stage, streams: Streams, estimate: ClockEstimate) -> Renderer {
+        let rate = f64::from(settings.rate);
+        Renderer {
+            estimate,
+            schedule: Schedule::new(settings.agenda, settings.onset, settings.rate),
+            clips: ClipTable::new(MAX_CLIPS),
+            streams,
+            voices: Voices::new(settings.voices, rate, settings.interp),
+            master: Ramp::new(1.0),
+            mute: Ramp::new(1.0),
+            limiter: settings.limiter.then(|| Limiter::new(rate)),
+            bus: vec![vec![0.0; MAX_PART].into_boxed_slice(); settings.channels],
+            next: 0,
+            stage,
+            settings,
+        }
+    }
+
+    /// The device has another rate [Hz] or other channels now: what sounds ends, what waits goes on waiting. Allocates.
+    pub fn configure(&mut self, rate: u32, channels: usize) {
+        if (rate, channels) == (self.settings.rate, self.settings.channels) {
+            return;
+        }
+        self.settings.rate = rate;
+        self.settings.channels = channels;
+        self.schedule.set_rate(rate);
+        self.voices.set_rate(f64::from(rate));
+        self.limiter = self.settings.limiter.then(|| Limiter::new(f64::from(rate)));
+        self.bus = vec![vec![0.0; MAX_PART].into_boxed_slice(); channels];
+    }
+
+    /// Frames per second [Hz].
+    pub fn rate(&self) -> u32 {
+        self.settings.rate
+    }
+
+    /// Output channels.
+    pub fn channels(&self) -> usize {
+        self.settings.channels
+    }
+
+    /// The frame that will be rendered next, counted from the start.
+    pub fn frame(&self) -> u64 {
+        self.next
+    }
+
+    /// What it counts.
+    pub fn counters(&self) -> &Arc<crate::Counters> {
+        &self.stage.counters
+    }
+
+    /// Renders the next frames into `out` (interleaved, the settings' channels).
+    ///
+    /// `map` says when each frame leaves the connector; `latency` is how long after the present that is for the first.
+    pub fn render(&mut self, map: FrameMap, latency: Span, out: &mut [f32]) {
+        let channels = self.settings.channels;
+        let block = Span::from_ratio((out.len() / channels) as i128, i128::from(self.settings.rate));
+        self.receive(match self.settings.immediate {
+            Immediate::Steady => latency + block + STEADY_MARGIN,
+            Immediate::Asap => Span::ZERO,
+        });
+        for part in out.chunks_mut(MAX_PART * channels) {
+            self.render_part(Horizon { map, estimate: self.estimate }, part);
+        }
+        self.give_back();
+        let counters = &self.stage.counters;
+        counters.frames.store(self.next, Relaxed);
+        counters.pending.store(self.schedule.len() as u32, Relaxed);
+        counters.voices.store(self.voices.len() as u32, Relaxed);
+        counters.stolen.fetch_add(self.voices.take_stolen(), Relaxed);
+        counters.starved.fetch_add(self.voices.take_starved(), Relaxed);
+    }
+
+    /// Empties the rings. An event that means "at once" is due `delay` after its arrival.
+    fn receive(&mut self, delay: Span) {
+        while let Ok(supply) = self.stage.supply.pop() {
+            self.take(supply);
+        }
+        while let Ok(estimate) = self.stage.estimates.pop() {
+            self.estimate = estimate;
+        }
+        for _ in 0..self.settings.drain {
+            let Ok(event) = self.stage.events.pop() else { break };
+            count(&self.stage.counters.events);
+            let immediate = matches!(event.when, When::Arrived(_));
+            match event.action {
+                // These two act on what waits, so they do not wait behind it themselves.
+                Action::Panic if immediate => self.panic(),
+                Action::Cancel(id) if immediate => self.cancel(&event, id),
+                _ if self.schedule.push(event, delay, self.ring(&event.action)) => {}
+                _ => {
+                    count(&self.stage.counters.refused);
+                    self.report(Report::Full { from: event.from });
+                }
+            }
+        }
+    }
+
+    /// How many frames before its onset a start is heard: a symmetric interpolator rings ahead.
+    fn ring(&self, action: &Action) -> u32 {
+        let Action::Play(play) = action else { return 0 };
+        // Half a frame stands for any onset between two.
+        self.clips.get(play.clip).map_or(0, |clip| self.voices.lead(play, clip, 0.5))
+    }
+
+    fn take(&mut self, supply: Supply) {
+        match supply {
+            Supply::Clip(id, clip) => {
+                if let Err(clip) = self.clips.insert(id, clip) {
+                    self.discard(id, clip);
+                }
+            }
+            Supply::Free(id) => {
+                self.voices.stop(Target::Clip(id), Born::LAST);
+                self.clips.retire(id);
+            }
+            Supply::Bank(number, bank) => {
+                if let Some(bank) = self.voices.register(number, bank) {
+                    let _ = self.stage.garbage.push(Garbage::Bank(bank));
+                }
+            }
+        }
+    }
+
+    fn render_part(&mut self, horizon: Horizon, out: &mut [f32]) {
+        let frames = out.len() / self.settings.channels;
+        let first = self.next;
+        let end = first + frames as u64;
+        for channel in &mut self.bus {
+            channel[..frames].fill(0.0);
+        }
+        let mut cursor = first;
+        while let Some(placed) = self.schedule.next_before(end, &horizon) {
+            let at = placed.begin.max(cursor);
+            self.mix((cursor - first) as usize, (at - first) as usize);
+            cursor = at;
+            self.perform(placed, first, at, &horizon);
+        }
+        self.mix((cursor - first) as usize, frames);
+        self.next = end;
+        self.write(out, frames);
+    }
+
+    /// Mixes the voices into these frames of the bus, and moves the master gain over them.
+    fn mix(&mut self, from: usize, to: usize) {
+        if from == to {
+            return;
+        }
+        self.voices.mix(&mut self.bus, from..to);
+        for ramp in [&mut self.master, &mut self.mute] {
+            ramp.scale(&mut self.bus, from..to);
+        }
+    }
+
+    fn write(&mut self, out: &mut [f32], frames: usize) {
+        if let Some(limiter) = &mut self.limiter {
+            limiter.process(&mut self.bus, 0..frames);
+        }
+        let channels = self.bus.len();
+        for (index, channel) in self.bus.iter().enumerate() {
+            for (sample, value) in out.iter_mut().skip(index).step_by(channels).zip(&channel[..frames]) {
+                *sample = *value;
+            }
+        }
+    }
+
+    /// Does what an event says at frame `at` of the part that begins with frame `first`.
+    fn perform(&mut self, mut placed: Placed, first: u64, at: u64, horizon: &Horizon) {
+        let mut skip = 0.0;
+        if let Some(late) = self.lateness(&placed, first) {
+            match self.judge(&placed.event, late, horizon) {
+                LatePolicy::Drop if sounds(&placed.event.action) => {
+                    return count(&self.stage.counters.dropped);
+                }
+                LatePolicy::Trim => skip = at as f64 - placed.position,
+                LatePolicy::Play | LatePolicy::Drop => {}
+            }
+            placed.position = at as f64;
+        }
+        let seed = match placed.event.when {
+            When::At(due) => due.bits(),
+            When::Arrived(_) => 0,
+        };
+        let start =
+            Start { rate: f64::from(self.settings.rate), offset: at as f64 - placed.position, skip, seed };
+        let born = Born { position: placed.position, seq: placed.seq };
+        self.act(&placed.event, start, born, (at - first) as usize);
+    }
+
+    /// How many frames too late an event is taken up, if it is late. What means "at once" is never late.
+    fn lateness(&self, placed: &Placed, first: u64) -> Option<f64> {
+        let frames = first as f64 - placed.position;
+        match placed.event.when {
+            When::At(_) => (frames > LATE_TOLERANCE).then_some(frames),
+            When::Arrived(_) => (frames > 0.0).then_some(frames),
+        }
+    }
+
+    /// Counts and reports a late event; tells what becomes of it.
+    fn judge(&mut self, event: &Event, frames: f64, horizon: &Horizon) -> LatePolicy {
+        let When::At(due) = event.when else { return LatePolicy::Play };
+        let by = horizon.map.span_of(frames);
+        let policy = event.late.unwrap_or(self.settings.late);
+        count(&self.stage.counters.late);
+        self.stage.counters.file_lateness(by);
+        self.report(Report::Late { from: event.from, due, by, policy });
+        policy
+    }
+
+    fn act(&mut self, event: &Event, start: Start, born: Born, frame: usize) {
+        let rate = start.rate as f32;
+        let in_frames = |seconds: f32| (seconds * rate).round() as u32;
+        match event.action {
+            Action::Play(play) => self.play(&play, start, born),
+            Action::Tone(tone) => self.voices.start_tone(&tone, start, born),
+            Action::Instrument(instrument) => {
+                if !self.voices.start_instrument(&instrument, start, born) {
+                    count(&self.stage.counters.dropped);
+                }
+            }
+            Action::Click { gain } => {
+                for channel in &mut self.bus {
+                    channel[frame] += gain;
+                }
+            }
+            Action::Set { id, param, value, seconds } => {
+                self.voices.set(id, param, value, in_frames(seconds), born);
+            }
+            Action::Stop(target) => {
+                self.voices.stop(target, born);
+            }
+            Action::Panic => self.panic(),
+            Action::Cancel(id) => self.cancel(event, id),
+            Action::MasterGain { value, seconds } => {
+                self.master.head_for(f64::from(value), in_frames(seconds))
+            }
+            Action::MasterMute { on, seconds } => {
+                self.mute.head_for(f64::from(u8::from(!on)), in_frames(seconds))
+            }
+        }
+    }
+
+    fn play(&mut self, play: &crate::Play, start: Start, born: Born) {
+        let Some(clip) = self.clips.get(play.clip) else {
+            // It was freed after the event was sent.
+            return count(&self.stage.counters.dropped);
+        };
+        let reader = clip
+            .rest()
+            .and_then(|_| self.streams.open(clip, self.voices.stream_from(play, clip, &start), play.looped));
+        self.voices.start_play(play, Arc::clone(clip), reader, start, born);
+    }
+
+    fn panic(&mut self) {
+        self.schedule.cancel(None);
+        self.voices.panic();
+    }
+
+    fn cancel(&mut self, event: &Event, id: Option<crate::VoiceId>) {
+        let count = self.schedule.cancel(id) as u32;
+        self.report(Report::Cancelled { from: event.from, count });
+    }
+
+    fn report(&mut self, report: Report) {
+        if self.stage.reports.push(report).is_err() {
+            count(&self.stage.counters.reports_lost);
+        }
+    }
+
+    /// Returns what no voice needs any more.
+    fn give_back(&mut self) {
+        while let Some(reader) = self.voices.take_reader() {
+            self.streams.close(reader);
+        }
+        while let Some((id, clip)) = self.clips.take_retired() {
+            self.discard(id, clip);
+        }
+    }
+
+    fn discard(&mut self, id: ClipId, clip: Arc<crate::Clip>) {
+        // The ring has a place for every clip there can be, so this cannot fail.
+        let _ = self.stage.garbage.push(Garbage::Clip(id, clip));
+    }
+}
+
+/// Whether a late policy applies: changes and stops of what sounds already are always carried out.
+fn sounds(action: &Action) -> bool {
+    matches!(action, Action::Play(_) | Action::Tone(_) | Action::Instrument(_) | Action::Click { .. })
+}
