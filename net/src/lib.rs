@@ -12,13 +12,19 @@
 mod counters;
 mod endpoint;
 pub mod framing;
+pub mod hub;
+mod node;
+mod numbers;
 pub mod osc;
 mod reactor;
+pub mod score;
 mod tcp;
 mod udp;
 
 pub use counters::NetCounters;
 pub use endpoint::{ConnId, Endpoint};
+pub use hub::{Hub, HubConfig, LoadRequest, Output, Tally};
+pub use node::{Node, Notice};
 pub use reactor::{Handle, Handler, Outgoing, Reactor, Sockets};
 pub use tcp::{StreamLimits, bind_tcp};
 pub use udp::{MAX_DATAGRAM, bind_udp};

@@ -1,0 +1,246 @@
+//! What the hub says, in OSC: answers, reports, announcements.
+//!
+//! `/status/reply` and `/sync/status/reply` are pairs of key and value, so that they can grow without breaking those who
+//! read them. Not for: deciding whom to answer (`super`).
+
+use super::{Hub, Output};
+use crate::endpoint::Endpoint;
+use crate::osc::{self, Arg};
+use crate::score::{Arrival, TimeForm};
+use downbeat_engine::LatePolicy;
+use downbeat_sync::{EnsembleTime, Jump, Span};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// Packets waiting to be sent; one more is dropped and counted.
+const WAITING: usize = 2_048;
+/// Names in one message of a list go up to this size, so that it fits every network's packets [bytes].
+const LIST_BYTES: usize = 1_000;
+
+/// What is to be done next, first come first served.
+#[derive(Debug, Default)]
+pub(super) struct Out {
+    waiting: VecDeque<Output>,
+    pub(super) dropped: u64,
+}
+
+impl Out {
+    pub(super) fn pop(&mut self) -> Option<Output> {
+        self.waiting.pop_front()
+    }
+
+    pub(super) fn push(&mut self, output: Output) {
+        // Loads are bounded by their own count, and are never dropped: someone waits for the result.
+        if self.waiting.len() >= WAITING && matches!(output, Output::Send { .. }) {
+            self.dropped += 1;
+        } else {
+            self.waiting.push_back(output);
+        }
+    }
+
+    fn send<'a>(
+        &mut self,
+        to: Endpoint,
+        address: &str,
+        args: impl IntoIterator<Item = Arg<'a>, IntoIter: Clone>,
+    ) {
+        let mut packet = Vec::new();
+        match osc::write(&mut packet, address, args) {
+            Ok(()) => self.push(Output::Send { to, packet }),
+            Err(error) => {
+                self.dropped += 1;
+                tracing::error!("cannot write {address}: {error}");
+            }
+        }
+    }
+}
+
+impl Hub {
+    pub(super) fn say_error(&mut self, from: Endpoint, address: &[u8], reason: &str) {
+        tracing::debug!("{from}: {}: {reason}", address.escape_ascii());
+        for to in self.concerned(from) {
+            self.out.send(to, "/error", [Arg::Str(address), reason.into()]);
+        }
+    }
+
+    pub(super) fn done(&mut self, from: Endpoint, address: &str, what: &str) {
+        for to in self.concerned(from) {
+            self.out.send(to, "/done", [address.into(), what.into()]);
+        }
+    }
+
+    pub(super) fn late(&mut self, to: Endpoint, due: EnsembleTime, by: Span, policy: LatePolicy) {
+        let policy = match policy {
+            LatePolicy::Play => "play",
+            LatePolicy::Drop => "drop",
+            LatePolicy::Trim => "trim",
+        };
+        let [seconds, fraction] = halves(due);
+        self.out.send(to, "/late", [millis(by), policy.into(), seconds, fraction]);
+    }
+
+    pub(super) fn cancelled(&mut self, to: Endpoint, count: u32) {
+        self.out.send(to, "/cancel/reply", [int(count.into())]);
+    }
+
+    pub(super) fn jumped(&mut self, jump: Jump) {
+        for to in &self.subscribers {
+            let by = Arg::Float(jump.by.as_secs_f64() as f32);
+            self.out.send(*to, "/sync/jump", [by, int(jump.epoch.into())]);
+        }
+    }
+
+    /// The names in messages of a size that every network carries; one without names if there are none.
+    pub(super) fn list(&mut self, to: Endpoint) {
+        let names = self.score.samples();
+        let total = int(names.len() as u64);
+        let mut rest = &names[..];
+        loop {
+            let mut bytes = 0;
+            let fit = rest.iter().take_while(|name| {
+                bytes += name.len() + 5;
+                bytes <= LIST_BYTES
+            });
+            let (now, later) = rest.split_at(fit.count());
+            let args = std::iter::once(total).chain(now.iter().map(|name| Arg::Str(name)));
+            self.out.send(to, "/sample/list/reply", args);
+            if later.is_empty() {
+                return;
+            }
+            rest = later;
+        }
+    }
+
+    pub(super) fn status(&mut self, to: Endpoint) {
+        let engine = self.control.counters();
+        let net = &self.net;
+        let load = |ppm: &AtomicU32| Arg::Float(ppm.load(Ordering::Relaxed) as f32 * 1e-6);
+        let (state, device, rate, channels, block) = match &self.device {
+            Some(device) => {
+                let format = device.format;
+                (device.host.to_string(), device.device.clone(), format.rate, format.channels, format.block)
+            }
+            None => ("starting".into(), String::new(), 0, 0, 0),
+        };
+        let latency = Span::from_nanos(engine.latency_ns.load(Ordering::Relaxed) as i64);
+        let lost = [
+            self.out.dropped,
+            self.tally.unanswered,
+            self.tally.orphaned,
+            self.score.ids_forgotten(),
+            self.senders.forgotten(),
+            engine.reports_lost.load(Ordering::Relaxed),
+            net.unsent.load(Ordering::Relaxed),
+        ];
+        let pairs: [(&str, Arg<'_>); 32] = [
+            ("name", self.config.name.as_str().into()),
+            ("version", self.config.version.as_str().into()),
+            ("state", state.as_str().into()),
+            ("device", device.as_str().into()),
+            ("rate", int(rate.into())),
+            ("channels", int(channels.into())),
+            ("buffer", int(block.into())),
+            ("latency_ms", millis(latency)),
+            ("cpu", load(&engine.load_ppm)),
+            ("cpu_peak", load(&engine.peak_load_ppm)),
+            ("xruns", count(&engine.xruns)),
+            ("uptime", int(((self.now - self.started).as_secs_f64()) as u64)),
+            ("samples", int(self.score.samples().len() as u64)),
+            ("voices", int(engine.voices.load(Ordering::Relaxed).into())),
+            ("pending", int(engine.pending.load(Ordering::Relaxed).into())),
+            ("events", count(&engine.events)),
+            ("late", count(&engine.late)),
+            ("dropped", count(&engine.dropped)),
+            ("refused", int(self.tally.refused)),
+            ("full", int(self.tally.full + engine.refused.load(Ordering::Relaxed))),
+            ("stolen", count(&engine.stolen)),
+            ("starved", count(&engine.starved)),
+            (
+                "packets",
+                int(net.packets.load(Ordering::Relaxed) + net.stream_packets.load(Ordering::Relaxed)),
+            ),
+            ("kernel_drops", count(&net.kernel_drops)),
+            ("connections", int(net.connections.load(Ordering::Relaxed).into())),
+            ("connections_refused", count(&net.refused)),
+            ("connections_cut", count(&net.cut)),
+            ("connections_broken", count(&net.broken)),
+            ("subscribers", int(self.subscribers.len() as u64)),
+            ("unanswered", int(self.tally.unanswered)),
+            ("answers_ignored", int(self.tally.answers)),
+            ("lost", int(lost.iter().sum())),
+        ];
+        self.out.send(to, "/status/reply", pairs.into_iter().flat_map(|(key, value)| [key.into(), value]));
+    }
+
+    pub(super) fn sync_status(&mut self, to: Endpoint) {
+        let estimate = self.timescale.estimate();
+        let name = self.config.name.as_str();
+        let pairs: [(&str, Arg<'_>); 10] = [
+            ("role", "leader".into()),
+            ("leader", name.into()),
+            ("state", "leading".into()),
+            ("offset_ms", Arg::Float(0.0)),
+            ("drift_ppm", Arg::Float((estimate.rate() * 1e6) as f32)),
+            ("error_ms", millis(estimate.sigma)),
+            ("bound_ms", millis(estimate.bound)),
+            ("epoch", int(estimate.epoch.into())),
+            ("jumps", int(self.timescale.jumps().into())),
+            ("peers", int(0)),
+        ];
+        self.out.send(
+            to,
+            "/sync/status/reply",
+            pairs.into_iter().flat_map(|(key, value)| [key.into(), value]),
+        );
+    }
+
+    /// Echoes what was asked, then tells the time at which it arrived.
+    pub(super) fn time(&mut self, to: Endpoint, form: TimeForm, asked: &[u8], arrival: &Arrival) {
+        let Some(Ok(asked)) = osc::read(asked).next() else { return };
+        let echo = asked.message.args();
+        let time = arrival.clock.ensemble_at(arrival.at);
+        match form {
+            TimeForm::Timetag => {
+                self.out.send(to, "/sync/time/reply", echo.chain([Arg::Time(time.bits())]));
+            }
+            TimeForm::Ints => self.out.send(to, "/sync/time/ii/reply", echo.chain(halves(time))),
+            TimeForm::Text => {
+                let text = unix_text(time);
+                self.out.send(to, "/sync/time/s/reply", echo.chain([text.as_str().into()]));
+            }
+        }
+    }
+
+    /// The sender, and everybody who wants to know.
+    fn concerned(&self, from: Endpoint) -> Vec<Endpoint> {
+        let others = self.subscribers.iter().copied().filter(|to| *to != from);
+        std::iter::once(from).chain(others).collect()
+    }
+}
+
+/// The two halves of a timetag's bits, as signed ints.
+fn halves(time: EnsembleTime) -> [Arg<'static>; 2] {
+    let bits = time.bits();
+    [Arg::Int((bits >> 32) as i32), Arg::Int(bits as i32)]
+}
+
+/// Seconds since 1970 with nine decimals.
+fn unix_text(time: EnsembleTime) -> String {
+    let nanos = time.unix_nanos();
+    let sign = if nanos < 0 { "-" } else { "" };
+    let nanos = nanos.unsigned_abs();
+    format!("{sign}{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000)
+}
+
+fn millis(span: Span) -> Arg<'static> {
+    Arg::Float((span.as_secs_f64() * 1e3) as f32)
+}
+
+fn count(counter: &AtomicU64) -> Arg<'static> {
+    int(counter.load(Ordering::Relaxed))
+}
+
+/// As large as an OSC int can be; what is more stays there.
+fn int(count: u64) -> Arg<'static> {
+    Arg::Int(i32::try_from(count).unwrap_or(i32::MAX))
+}

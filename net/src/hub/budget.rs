@@ -1,0 +1,49 @@
+//! [`Budget`]: how many errors may be answered, so that a flood of bad packets does not become one of answers.
+
+use downbeat_sync::{LocalTime, Span};
+
+/// Answers at once.
+const BURST: u32 = 256;
+/// One more after each of these: 200 a second.
+const EACH: Span = Span::from_millis(5);
+
+/// A bucket of answers that fills at a steady rate.
+#[derive(Debug)]
+pub(super) struct Budget {
+    left: u32,
+    /// Since when the bucket was filled up to `left`.
+    since: LocalTime,
+}
+
+impl Budget {
+    pub(super) fn new(now: LocalTime) -> Budget {
+        Budget { left: BURST, since: now }
+    }
+
+    /// Takes one, if there is one.
+    pub(super) fn take(&mut self, now: LocalTime) -> bool {
+        let earned = ((now - self.since).ticks() / EACH.ticks()).clamp(0, i64::from(BURST));
+        self.left = (self.left + earned as u32).min(BURST);
+        self.since =
+            if self.left == BURST { now } else { self.since + Span::from_ticks(earned * EACH.ticks()) };
+        let granted = self.left > 0;
+        self.left -= u32::from(granted);
+        granted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_granted_then_a_steady_rate() {
+        let start = LocalTime::from_ticks(0);
+        let mut budget = Budget::new(start);
+        assert_eq!((0..1000).filter(|_| budget.take(start)).count(), BURST as usize);
+        let taken = (0..10_000).filter(|ms| budget.take(start + Span::from_millis(*ms))).count();
+        assert_eq!(taken, 1999);
+        let later = start + Span::from_secs(3600);
+        assert_eq!((0..1000).filter(|_| budget.take(later)).count(), BURST as usize);
+    }
+}

@@ -1,0 +1,387 @@
+//! [`Hub`]: the node's brain. It joins the address space, the engine's lane, the ensemble's clock and those who ask.
+//!
+//! Sans-io: it is given packets, results and the time, and is asked what to do next. After every call of `handle`,
+//! `loaded` or `tick`, ask [`Hub::poll`] until it has nothing more; call `tick` at [`Hub::deadline`] at the latest.
+//!
+//! # What it answers
+//!
+//! | answer | arguments | to |
+//! |---|---|---|
+//! | `/error` | address as sent, reason | the sender, and subscribers |
+//! | `/done` | address, then what was done | the sender, and subscribers |
+//! | `/late` | ms late, `play` `drop` or `trim`, and the timetag as two ints | the sender, if subscribed |
+//! | `/cancel/reply` | how many events were withdrawn | the sender |
+//! | `/sample/list/reply` | how many samples there are, then names; as many messages as it takes | the sender |
+//! | `/status/reply`, `/sync/status/reply` | pairs of key and value, see [`Hub`]'s `answers` | the sender |
+//! | `/sync/time/reply`, `/sync/time/ii/reply`, `/sync/time/s/reply` | what was asked, then the time the question arrived | the sender |
+//! | `/sync/jump` | seconds, epoch | subscribers |
+//!
+//! They are of types `i`, `f` and `s` only, which every peer can read; but for `/sync/time/reply` and what is echoed. Errors
+//! are answered up to a rate, beyond which they are only counted: a flood of garbage is no reason to send a flood.
+//!
+//! Not for: sockets (`reactor`), files (the loader behind [`Output::Load`]).
+
+mod answers;
+mod budget;
+mod clips;
+
+use crate::counters::NetCounters;
+use crate::endpoint::{ConnId, Endpoint};
+use crate::numbers::Numbers;
+use crate::osc;
+use crate::score::{Arrival, Reason, Refusal, Request, Score, ScoreConfig};
+use answers::Out;
+use budget::Budget;
+use clips::Places;
+use downbeat_engine::device::DeviceState;
+use downbeat_engine::{Clip, Control, Garbage, Origin, Report, Supply};
+use downbeat_sync::{ClockEstimate, FollowWall, Jump, LocalTime, Span, Timescale, WallAnchor};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Senders that are remembered, so that reports reach them.
+const SENDERS: usize = 1_024;
+/// Subscribers; the newest is refused.
+const SUBSCRIBERS: usize = 64;
+/// Samples that can be on their way from disk.
+const LOADS: usize = 256;
+/// How often the wall clock is looked at.
+const LOOK: Span = Span::from_secs(1);
+/// How soon reports of the audio thread are fetched while there may be some.
+const REPORTS: Span = Span::from_millis(20);
+/// How long after an event was sent there may be a report of it, though nothing is scheduled or sounding.
+const AFTERMATH: Span = Span::from_millis(500);
+
+/// What a hub is made with.
+#[derive(Clone, Debug)]
+pub struct HubConfig {
+    /// The node's name.
+    pub name: String,
+    /// The version it tells.
+    pub version: String,
+    /// Its address space.
+    pub score: ScoreConfig,
+    /// What the wall clock is good for after the start.
+    pub follow: FollowWall,
+}
+
+/// See the module.
+pub struct Hub {
+    config: HubConfig,
+    score: Score,
+    control: Control,
+    timescale: Timescale,
+    senders: Numbers<Endpoint>,
+    /// The last sender and its number: packets come in runs.
+    last: Option<(Endpoint, Origin)>,
+    subscribers: Vec<Endpoint>,
+    places: Places,
+    loading: usize,
+    device: Option<DeviceState>,
+    net: Arc<NetCounters>,
+    tally: Tally,
+    errors: Budget,
+    out: Out,
+    started: LocalTime,
+    next_look: LocalTime,
+    busy_until: LocalTime,
+    now: LocalTime,
+}
+
+/// What the hub counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Packets refused for what was in them.
+    pub refused: u64,
+    /// Packets refused because the ring to the audio thread was full.
+    pub full: u64,
+    /// Errors that were not answered because there were too many.
+    pub unanswered: u64,
+    /// Answers of other nodes that came here.
+    pub answers: u64,
+    /// Reports whose sender was forgotten.
+    pub orphaned: u64,
+}
+
+/// What the hub wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send a packet.
+    Send {
+        /// To whom.
+        to: Endpoint,
+        /// One OSC packet.
+        packet: Vec<u8>,
+    },
+    /// Load a sample, and give the result to [`Hub::loaded`].
+    Load(LoadRequest),
+}
+
+/// A sample to be loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadRequest {
+    /// The name it is to have.
+    pub name: String,
+    /// The file, relative to the samples folder; it has no `..`, but there may be links in it.
+    pub file: String,
+    /// Who asked.
+    pub from: Endpoint,
+}
+
+impl Hub {
+    /// A node that leads an ensemble of its own, whose clock starts as this wall clock.
+    pub fn new(config: HubConfig, mut control: Control, net: Arc<NetCounters>, start: WallAnchor) -> Hub {
+        let timescale = Timescale::new(start, config.follow);
+        control.publish(timescale.estimate());
+        Hub {
+            score: Score::new(config.score.clone()),
+            config,
+            control,
+            timescale,
+            senders: Numbers::new(SENDERS),
+            last: None,
+            subscribers: Vec::new(),
+            places: Places::new(),
+            loading: 0,
+            device: None,
+            net,
+            tally: Tally::default(),
+            errors: Budget::new(start.local),
+            out: Out::default(),
+            started: start.local,
+            next_look: start.local + LOOK,
+            busy_until: start.local,
+            now: start.local,
+        }
+    }
+
+    /// Deals with a packet.
+    pub fn handle(&mut self, arrival: LocalTime, from: Endpoint, packet: &[u8]) {
+        self.now = self.now.later(arrival);
+        let origin = self.origin(from);
+        let arrival = Arrival { at: arrival, from: origin, clock: self.timescale.estimate() };
+        let staged = match self.score.read(packet, &arrival) {
+            Ok(staged) => staged,
+            Err(refusal) => {
+                self.tally.refused += 1;
+                return self.refuse(from, refusal);
+            }
+        };
+        self.tally.answers += u64::from(staged.answers);
+        if !staged.events.is_empty() {
+            self.busy_until = self.now + AFTERMATH;
+            if self.control.send_all(&staged.events).is_err() {
+                self.tally.full += 1;
+                return self.refuse(from, Refusal { address: first_address(packet), reason: Reason::Full });
+            }
+        }
+        for request in std::mem::take(&mut staged.requests) {
+            self.answer(request, &arrival, from);
+        }
+    }
+
+    /// Gives a clip a name; a sample that had the name before is freed when its last voice ends.
+    ///
+    /// # Errors
+    /// A sentence, if there is no room for it.
+    pub fn add_sample(&mut self, name: &str, clip: Arc<Clip>) -> Result<(), String> {
+        let place =
+            self.places.take().ok_or_else(|| format!("there are {} samples already", self.places.all()))?;
+        if self.control.supply(Supply::Clip(place, clip)).is_err() {
+            self.places.give_back(place);
+            return Err("the audio thread is not ready for more samples: try again".into());
+        }
+        if let Some(before) = self.score.add_sample(name, place) {
+            self.places.leave(before);
+        }
+        self.retire();
+        Ok(())
+    }
+
+    /// Takes the result of a [`Output::Load`]: the clip, or a sentence why there is none.
+    pub fn loaded(&mut self, request: &LoadRequest, result: Result<Arc<Clip>, String>) {
+        self.loading = self.loading.saturating_sub(1);
+        let address = "/sample/load";
+        match result.and_then(|clip| self.add_sample(&request.name, clip)) {
+            Ok(()) => self.done(request.from, address, &request.name),
+            Err(reason) => self.error(request.from, address.as_bytes(), &reason),
+        }
+    }
+
+    /// Gives the instruments of a bank an address. Their instances go to the engine by [`Supply::Bank`].
+    ///
+    /// # Errors
+    /// A sentence, if this cannot be an address or is a built-in one, or the engine takes no more.
+    pub fn register(
+        &mut self,
+        address: &str,
+        number: u8,
+        instances: downbeat_engine::Bank,
+    ) -> Result<(), String> {
+        self.score.register(address, number)?;
+        let sent = self.control.supply(Supply::Bank(number, instances));
+        sent.map_err(|_| "the audio thread is not ready for more instruments".into())
+    }
+
+    /// Tells what the node plays on, for `/status` and for the channels that events may name.
+    pub fn set_device(&mut self, device: DeviceState) {
+        self.score.set_channels(device.format.channels);
+        self.device = Some(device);
+    }
+
+    /// Forgets a connection that is closed.
+    pub fn forget(&mut self, conn: ConnId) {
+        self.subscribers.retain(|subscriber| *subscriber != Endpoint::Tcp(conn));
+    }
+
+    /// Goes on with time: looks at the wall clock once a second, and tells what the audio thread reports.
+    pub fn tick(&mut self, now: WallAnchor) {
+        self.now = self.now.later(now.local);
+        while let Some(report) = self.control.report() {
+            self.tell(report);
+        }
+        while let Some(Garbage::Clip(place, clip)) = self.control.garbage() {
+            drop(clip);
+            self.places.give_back(place);
+        }
+        self.retire();
+        self.control.retry();
+        if !now.local.is_before(self.next_look) {
+            self.next_look = now.local + LOOK;
+            if let Some(jump) = self.timescale.look(now) {
+                self.announce(jump);
+            }
+            self.control.publish(self.timescale.estimate());
+        }
+    }
+
+    /// When the next tick is due.
+    pub fn deadline(&self) -> LocalTime {
+        let counters = self.control.counters();
+        let busy = self.now.is_before(self.busy_until)
+            || counters.pending.load(Ordering::Relaxed) > 0
+            || self.places.leaving() > 0;
+        let reports = self.now + REPORTS;
+        if busy && reports.is_before(self.next_look) { reports } else { self.next_look }
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.out.pop()
+    }
+
+    /// Ensemble time as the node knows it.
+    pub fn estimate(&self) -> ClockEstimate {
+        self.timescale.estimate()
+    }
+
+    /// What it counted.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    #[inline]
+    fn origin(&mut self, from: Endpoint) -> Origin {
+        match self.last {
+            Some((last, origin)) if last == from => origin,
+            _ => {
+                let origin = Origin(self.senders.number(&from));
+                self.last = Some((from, origin));
+                origin
+            }
+        }
+    }
+
+    fn answer(&mut self, request: Request, arrival: &Arrival, from: Endpoint) {
+        match request {
+            Request::Load { name, file } if self.loading < LOADS => {
+                self.loading += 1;
+                self.out.push(Output::Load(LoadRequest { name, file, from }));
+            }
+            Request::Load { .. } => {
+                self.error(from, b"/sample/load", "too many samples are being loaded: wait for /done");
+            }
+            Request::Free { name } => match self.score.remove_sample(&name) {
+                Some(clip) => {
+                    self.places.leave(clip);
+                    self.retire();
+                    self.done(from, "/sample/free", &name);
+                }
+                None => {
+                    let reason = Reason::NoSample(name.as_bytes());
+                    self.refuse(from, Refusal { address: b"/sample/free", reason });
+                }
+            },
+            Request::Notify(on) => self.subscribe(from, on),
+            Request::List => self.list(from),
+            Request::Status => self.status(from),
+            Request::SyncStatus => self.sync_status(from),
+            Request::Time { form, asked } => self.time(from, form, &asked, arrival),
+        }
+    }
+
+    fn subscribe(&mut self, from: Endpoint, on: bool) {
+        self.subscribers.retain(|subscriber| *subscriber != from);
+        if on && self.subscribers.len() == SUBSCRIBERS {
+            return self.error(from, b"/notify", "there are too many subscribers already");
+        }
+        if on {
+            self.subscribers.push(from);
+        }
+        self.done(from, "/notify", if on { "1" } else { "0" });
+    }
+
+    fn tell(&mut self, report: Report) {
+        let (Report::Late { from, .. } | Report::Full { from } | Report::Cancelled { from, .. }) = report;
+        let Some(to) = self.senders.key(from.0).copied() else {
+            self.tally.orphaned += 1;
+            return;
+        };
+        match report {
+            Report::Late { due, by, policy, .. } if self.subscribers.contains(&to) => {
+                self.late(to, due, by, policy);
+            }
+            Report::Late { .. } => {}
+            Report::Full { .. } => {
+                self.error(to, b"/", "full: too many events are scheduled; one was refused");
+            }
+            Report::Cancelled { count, .. } => self.cancelled(to, count),
+        }
+    }
+
+    fn refuse(&mut self, from: Endpoint, refusal: Refusal<'_>) {
+        // A flood of garbage costs no more than counting: the sentence is written only where it will be sent.
+        if self.errors.take(self.now) {
+            self.say_error(from, refusal.address, &refusal.reason.to_string());
+        } else {
+            self.tally.unanswered += 1;
+        }
+    }
+
+    fn error(&mut self, from: Endpoint, address: &[u8], reason: &str) {
+        if self.errors.take(self.now) {
+            self.say_error(from, address, reason);
+        } else {
+            self.tally.unanswered += 1;
+        }
+    }
+
+    fn announce(&mut self, jump: Jump) {
+        tracing::warn!("the wall clock was set: ensemble time jumps by {}", jump.by);
+        self.jumped(jump);
+    }
+
+    /// Asks the audio thread for the clips that are to leave, as far as the ring takes it; the rest at the next tick.
+    fn retire(&mut self) {
+        while let Some(place) = self.places.next_leaving() {
+            if self.control.supply(Supply::Free(place)).is_err() {
+                return self.places.leave(place);
+            }
+        }
+    }
+}
+
+/// For an error that concerns the whole packet.
+fn first_address(packet: &[u8]) -> &[u8] {
+    osc::read(packet).next().and_then(Result::ok).map_or(b"", |timed| timed.message.address())
+}
