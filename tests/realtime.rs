@@ -116,6 +116,8 @@ fn send(control: &mut Control, block: u64, sent: &mut u64) {
 
 #[test]
 fn the_callback_never_touches_the_heap() {
+    #[cfg(feature = "rtsan")]
+    rtsan_standalone::ensure_initialized();
     let settings = Settings { voices: 64, agenda: 512, ..Settings::default() };
     let (mut control, mut offline) = Offline::new(settings, Streams::none());
     supplies(&mut control);
@@ -143,4 +145,29 @@ fn the_callback_never_touches_the_heap() {
 #[test]
 fn the_guard_sees_an_allocation() {
     assert!(guard::allocations(|| drop(std::hint::black_box(vec![1u8]))) >= 2);
+}
+
+/// The sanitizer aborts a process; so the process that is to be aborted is a child of this test.
+#[cfg(feature = "rtsan")]
+#[test]
+fn the_sanitizer_sees_a_blocking_call() {
+    const CHILD: &str = "DOWNBEAT_BLOCK_IN_CALLBACK";
+
+    #[rtsan_standalone::nonblocking]
+    fn blocking() {
+        drop(std::hint::black_box(vec![1u8]));
+    }
+
+    if std::env::var_os(CHILD).is_some() {
+        rtsan_standalone::ensure_initialized();
+        return blocking();
+    }
+    let itself = std::env::current_exe().expect("a running test has a path");
+    let output = std::process::Command::new(itself)
+        .args(["--exact", "the_sanitizer_sees_a_blocking_call"])
+        .env(CHILD, "1")
+        .output()
+        .expect("the test can run itself");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && told.contains("RealtimeSanitizer"), "it was let through: {told}");
 }

@@ -7,7 +7,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 /// Counts on watched threads; otherwise the system's allocator.
-pub struct Guard;
+pub(crate) struct Guard;
 
 thread_local! {
     /// `None`: not watched. Const-initialised and without a destructor, so touching it never allocates.
@@ -35,7 +35,7 @@ unsafe impl GlobalAlloc for Guard {
 }
 
 /// How often `work` allocates or frees on this thread.
-pub fn allocations(work: impl FnOnce()) -> u64 {
+pub(crate) fn allocations(work: impl FnOnce()) -> u64 {
     COUNT.with(|count| count.set(Some(0)));
     work();
     COUNT.with(|count| count.take()).unwrap_or(0)
