@@ -4,7 +4,9 @@
 //! CLOCK_MONOTONIC by up to 500 ppm and steps CLOCK_REALTIME. Where RAW is missing, MONOTONIC stands in.
 
 use crate::{EnsembleTime, LocalTime, Span};
-use nix::time::{ClockId, clock_gettime};
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
+use std::time::Duration;
 
 /// A handle on this host's clocks. Copy it freely.
 ///
@@ -58,6 +60,21 @@ impl Clock {
         let ticks = read(self.local);
         let skewed = ticks as i64 + (ticks as f64 * self.sim.ppm * 1e-6) as i64 + self.sim.offset;
         LocalTime::from_ticks(skewed as u64)
+    }
+
+    /// Sleeps until a local time; returns at once if it has passed, and early if a signal comes.
+    ///
+    /// Nothing sleeps on the raw clock, so this sleeps to an absolute time of CLOCK_MONOTONIC as far ahead: being
+    /// preempted on the way in costs nothing, and slewing (at most 500 ppm) only a little of the distance.
+    pub fn sleep_until(&self, until: LocalTime) {
+        let monotonic = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("every Linux has a monotonic clock");
+        let ahead = (until - self.now()).as_nanos();
+        if ahead > 0 {
+            let wake = Duration::from(monotonic) + Duration::from_nanos(ahead as u64);
+            let absolute = ClockNanosleepFlags::TIMER_ABSTIME;
+            // The only error left is a signal's interruption, of which the caller is warned.
+            let _ = clock_nanosleep(ClockId::CLOCK_MONOTONIC, absolute, &TimeSpec::from(wake));
+        }
     }
 
     /// Local and wall clock at one instant: the tightest of three attempts.

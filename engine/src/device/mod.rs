@@ -2,18 +2,52 @@
 //!
 //! ```text
 //! Device (supervisor thread)  --- seats --->  Callback (the driver)
-//!   machine   which device, when to try, when to give up     pure
-//!   card      cpal's streams                                  edge, feature `device`
-//!   paced     the virtual device                              edge, over the pure `pacer`
+//!   machine   when to try a card, trust it, give it up      pure
+//!   card      cpal's streams, each with a `feed`            edge, feature `device`
+//!   paced     the virtual device                            edge, over the pure `pacer`
 //! ```
 //!
 //! One [`Callback`] lives as long as the node; devices come and go below it. It moves from the virtual device to a card
 //! and back, and its agenda, voices and clock go on. Not for: what is heard (`renderer`) and which frame is which time
 //! (the frame clock inside the callback).
 
+#[cfg(feature = "device")]
+mod card;
+#[cfg(not(feature = "device"))]
+#[path = "no_card.rs"]
+mod card;
+#[cfg(feature = "device")]
+mod choose;
+#[cfg(feature = "device")]
+mod feed;
+#[cfg(feature = "device")]
+mod hush;
+#[cfg(feature = "device")]
+mod latency;
+mod list;
+mod machine;
+mod paced;
+mod pacer;
+#[cfg(feature = "jack")]
+mod patch;
+pub mod priority;
+mod seat;
+mod signals;
+mod supervisor;
+
+pub use list::{DeviceListing, HostListing, list};
+pub use supervisor::{Device, DeviceError};
+
 use downbeat_sync::{LocalTime, Span};
 use std::fmt;
 use std::str::FromStr;
+
+/// Most channels of a device.
+pub const MAX_CHANNELS: u16 = 64;
+/// Least and most frames per second [Hz].
+const VIRTUAL_RATES: (u32, u32) = (8_000, 384_000);
+/// Least and most frames per block.
+const VIRTUAL_BLOCKS: (u32, u32) = (16, 8_192);
 
 /// What a device calls, once per block. Owned by exactly one device at a time.
 pub trait Callback: Send + 'static {
@@ -24,8 +58,10 @@ pub trait Callback: Send + 'static {
     /// Fills one block. `RT:` the usual rules.
     ///
     /// `now` is local time as the device asked for the block: read first thing in a card's callback, the exact tick of
-    /// the virtual device. `latency` is how long after `now` the first frame of `out` leaves the connector; it does not
-    /// move with load. `out` holds interleaved frames, silent, at most [`Format::max_block`] of them, of any number.
+    /// the virtual device. `latency` is how long after it the first frame of `out` leaves the connector, for the earliest
+    /// tenth of callbacks: a line through those, plus `latency`, is when frames are heard. It moves only by fractions of
+    /// a frame, or when the device really changes. `out` holds interleaved frames, silent, any number of them up to
+    /// [`Format::max_block`].
     fn render(&mut self, now: LocalTime, latency: Span, out: &mut [f32]);
 
     /// The device says frames were lost since the last block; how many, nobody knows. `RT:` the usual rules.
@@ -64,7 +100,8 @@ pub enum Host {
 pub struct Wanted {
     /// Kind of device.
     pub host: Host,
-    /// Name of the card as `downbeat devices` lists it, or any ALSA PCM name; for JACK the client's name.
+    /// The card, by its name or a part of its description as [`list`] gives them; for JACK the client to connect to
+    /// instead of the hardware.
     pub device: Option<String>,
     /// Frames per second [Hz].
     pub rate: Option<u32>,
@@ -108,6 +145,8 @@ pub struct DeviceState {
     pub latency: Span,
     /// Whether this is what was wanted.
     pub standing: Standing,
+    /// Whether the audio thread runs with real-time scheduling.
+    pub realtime: priority::Grant,
     /// How often a card was opened anew after the first.
     pub reopened: u32,
     /// Xruns the device reported, on this device and those before it.

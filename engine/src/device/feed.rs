@@ -1,0 +1,145 @@
+//! [`Feed`]: what happens in a card's callback, from the first reading of the clock to the last sample converted.
+//!
+//! Everything of cpal that is uncertain ends here: timestamps whose epoch differs per host, blocks of any length, sample
+//! formats. Not for: opening cards (`card`).
+
+use super::latency::LatencyFilter;
+use super::priority::{AUDIO_PRIORITY, raise_this_thread};
+use super::seat::Seat;
+use super::signals::Signals;
+use cpal::{FromSample, OutputStreamTimestamp, Sample};
+use downbeat_sync::{Clock, LocalTime, Span};
+use std::sync::Arc;
+
+/// The first callbacks fill the card's buffer in a rush: their timestamps say nothing.
+const RUSH: u64 = 8;
+/// After an xrun JACK's own clock is wrong for so long.
+const UPSET: Span = Span::from_secs(10);
+/// A claim further than this from what the port's latency says is JACK's clock being upset, or not the raw one.
+const BELIEVABLE: Span = Span::from_millis(1);
+
+/// How a host says when a block will be heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stamps {
+    /// Only the difference of its two timestamps means something (ALSA).
+    Relative,
+    /// Its timestamps are CLOCK_MONOTONIC_RAW since its start, and the port's latency is known besides (JACK).
+    Absolute,
+}
+
+/// The callback's own things.
+pub(crate) struct Feed {
+    pub(crate) seat: Seat,
+    pub(crate) signals: Arc<Signals>,
+    /// Local time, as the node sees it.
+    clock: Clock,
+    /// The same without a simulated distortion: what the host's absolute stamps count.
+    raw: Clock,
+    stamps: Stamps,
+    rate: u32,
+    channels: usize,
+    filter: LatencyFilter,
+    claimed: Span,
+    calls: u64,
+    xruns: u64,
+    calm_from: LocalTime,
+    raised: bool,
+    scratch: Vec<f32>,
+}
+
+impl Feed {
+    /// For blocks of any length, handed on in pieces of at most `max_block` frames.
+    pub(crate) fn new(
+        (seat, signals): (Seat, Arc<Signals>),
+        clock: Clock,
+        stamps: Stamps,
+        (rate, channels, max_block): (u32, u16, u32),
+    ) -> Feed {
+        let channels = usize::from(channels);
+        Feed {
+            seat,
+            signals,
+            clock,
+            raw: Clock::new(),
+            stamps,
+            rate,
+            channels,
+            filter: LatencyFilter::new(),
+            claimed: Span::ZERO,
+            calls: 0,
+            xruns: 0,
+            calm_from: LocalTime::from_ticks(0),
+            // JACK raises its clients itself.
+            raised: stamps == Stamps::Absolute,
+            scratch: vec![0.0; max_block as usize * channels],
+        }
+    }
+
+    /// One callback of the card. `RT:` but for the one system call that raises the thread, before its first sound.
+    pub(crate) fn call<T: Sample + FromSample<f32>>(&mut self, stamp: OutputStreamTimestamp, out: &mut [T]) {
+        let (now, raw) = (self.clock.now(), self.raw.now());
+        let frames = out.len() / self.channels;
+        let latency = self.latency(now, raw, stamp, self.span(frames));
+        self.signals.called(frames);
+        let xruns = self.signals.xruns();
+        let Some(guest) = self.seat.guest() else { return };
+        if !self.raised {
+            self.raised = true;
+            self.signals.set_grant(raise_this_thread(AUDIO_PRIORITY));
+        }
+        if xruns != self.xruns {
+            self.xruns = xruns;
+            guest.xrun();
+        }
+        let mut done = 0;
+        for part in out.chunks_mut(self.scratch.len()) {
+            let scratch = &mut self.scratch[..part.len()];
+            scratch.fill(0.0);
+            // The rest of an overlong block is asked for as late as its first frame is heard late.
+            let since = Span::from_ratio(done, i128::from(self.rate));
+            guest.render(now + since, latency, scratch);
+            for (sample, rendered) in part.iter_mut().zip(scratch) {
+                *sample = T::from_sample(*rendered);
+            }
+            done += (part.len() / self.channels) as i128;
+        }
+    }
+
+    fn span(&self, frames: usize) -> Span {
+        Span::from_ratio(frames as i128, i128::from(self.rate))
+    }
+
+    /// The latency in use from this block on.
+    fn latency(&mut self, now: LocalTime, raw: LocalTime, stamp: OutputStreamTimestamp, block: Span) -> Span {
+        self.calls += 1;
+        if self.signals.xruns() != self.xruns {
+            self.calm_from = now + UPSET;
+        }
+        if self.signals.claimed() != self.claimed {
+            self.claimed = self.signals.claimed();
+            self.filter.restart();
+        }
+        let claim = match self.stamps {
+            Stamps::Relative => relative_claim(stamp),
+            Stamps::Absolute => self.absolute_claim(now, raw, stamp),
+        };
+        if let Some(claim) = claim.filter(|_| self.calls > RUSH) {
+            self.filter.observe(claim, block);
+        }
+        let latency = self.filter.latency().unwrap_or(self.claimed);
+        self.signals.set_latency(latency);
+        latency
+    }
+
+    fn absolute_claim(&self, now: LocalTime, raw: LocalTime, stamp: OutputStreamTimestamp) -> Option<Span> {
+        let heard = Span::from_nanos(stamp.playback.as_nanos() as i64);
+        let claim = heard - (raw - LocalTime::from_ticks(0));
+        let calm = !now.is_before(self.calm_from);
+        (calm && (claim - self.claimed).abs() < BELIEVABLE).then_some(claim)
+    }
+}
+
+fn relative_claim(stamp: OutputStreamTimestamp) -> Option<Span> {
+    let ahead = stamp.playback.checked_duration_since(stamp.callback)?;
+    Some(Span::from_nanos(ahead.as_nanos() as i64))
+}

@@ -1,0 +1,86 @@
+//! The virtual device: blocks at an exact pace, without hardware or daemon, on a thread of its own.
+//!
+//! Its "connector" is one block behind the instant a block is asked for. That instant is the exact tick, not the moment
+//! the thread woke up: a device without hardware defines its own time, and two nodes on one clock agree to the frame.
+//! Not for: the arithmetic of ticks (`pacer`), which is tested in virtual time.
+
+use super::Format;
+use super::pacer::Pacer;
+use super::priority::{AUDIO_PRIORITY, raise_this_thread};
+use super::seat::{Guest, Seat, Usher, seat};
+use super::signals::Signals;
+use downbeat_sync::{Clock, Span};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::Sender;
+use std::thread::{self, JoinHandle};
+
+/// Frames per block where nobody asked for another number.
+pub(crate) const DEFAULT_BLOCK: u32 = 256;
+
+/// A running virtual device. Dropping it stops it within a block and sends its guest home.
+pub(crate) struct Paced {
+    usher: Usher,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Paced {
+    /// Starts it. The first block is asked for at once, the guest found at the block after [`Paced::usher`] led it in.
+    pub(crate) fn start(
+        format: Format,
+        clock: Clock,
+        signals: Arc<Signals>,
+        home: Sender<Guest>,
+    ) -> io::Result<Paced> {
+        let (usher, seat) = seat(home);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::Builder::new()
+            .name("virtual device".into())
+            .spawn(move || run(format, clock, &signals, seat, &stopped))?;
+        Ok(Paced { usher, stop, thread: Some(thread) })
+    }
+
+    pub(crate) fn usher(&mut self) -> &mut Usher {
+        &mut self.usher
+    }
+}
+
+impl Drop for Paced {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A panic in the callback has been reported by its own thread.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(format: Format, clock: Clock, signals: &Signals, mut seat: Seat, stop: &AtomicBool) {
+    signals.set_grant(raise_this_thread(AUDIO_PRIORITY));
+    let latency = Span::from_ratio(i128::from(format.block), i128::from(format.rate));
+    signals.set_latency(latency);
+    let mut out = vec![0.0f32; format.block as usize * usize::from(format.channels)];
+    let mut pacer = Pacer::new(clock.now(), format.rate, format.block);
+    while !stop.load(Relaxed) {
+        clock.sleep_until(pacer.due());
+        let now = clock.now();
+        if now.is_before(pacer.due()) {
+            continue; // A signal woke us.
+        }
+        let tick = pacer.take(now);
+        signals.called(format.block as usize);
+        if tick.skipped > 0 {
+            signals.xrun();
+        }
+        if let Some(guest) = seat.guest() {
+            if tick.skipped > 0 {
+                guest.xrun();
+            }
+            out.fill(0.0);
+            guest.render(tick.at, latency, &mut out);
+        }
+    }
+}
