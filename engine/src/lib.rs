@@ -8,43 +8,53 @@
 //!   split the block there  ->  Voices  ->  limiter  ->  output slice  ->  device
 //! ```
 //!
-//! Everything but `device`, `disk` and `wav` is pure: it takes a map of frames to time and a slice.
+//! Everything but `device`, `disk`, `feeder`, `folder`, `recorder`, `wav` and `wav_out` is pure: it takes a map of frames to time and a slice.
 #![forbid(unsafe_code)]
 
 mod agenda;
 mod clip;
 pub mod device;
+mod disk;
 mod envelope;
 mod event;
 mod feeder;
+mod folder;
 mod interp;
 mod lane;
 mod limiter;
 mod offline;
 mod ramp;
+mod recorder;
 mod renderer;
 mod report;
 mod sampler;
 mod schedule;
+#[cfg(test)]
+mod scratch;
 mod source;
 mod stream;
 mod table;
 mod tone;
 mod voice;
 mod voices;
+mod wav;
+mod wav_out;
 
 pub use clip::{Clip, ClipId, GUARD};
+pub use disk::{Disk, DiskBusy, Loaded};
 pub use event::{
     Action, DEFAULT_RELEASE, Event, Instrument as InstrumentEvent, LatePolicy, MAX_ARGS, Origin, Param, Play,
     Target, Tone, VoiceId, VoiceShape, Wave, When,
 };
 pub use feeder::Feeder;
+pub use folder::{LoadError, Sample, SampleFolder};
 pub use interp::{Interp, LEAD};
 pub use lane::{
     Bank, Control, DEFAULT_EVENTS, Garbage, LaneFull, MAX_CLIPS, MAX_INSTRUMENTS, Stage, Supply, lane,
 };
 pub use limiter::{Limiter, THRESHOLD};
 pub use offline::Offline;
+pub use recorder::{RecordCounters, Recorder, Tap};
 pub use renderer::{Immediate, Renderer, Settings};
 pub use report::{Counters, LATENESS_BINS, Report};
 pub use schedule::Onset;
@@ -52,3 +62,5 @@ pub use source::{Instrument, MAX_RUN, MAX_SOURCE_CHANNELS, Progress, Run, Source
 pub use stream::{MAX_SPAN, StreamConfig, StreamCounters, StreamReader, Streams, streams};
 pub use voice::Born;
 pub use voices::{DEFAULT_VOICES, Voices};
+pub use wav::{ClipConfig, WavError, WavFile, load_clip};
+pub use wav_out::WavOut;

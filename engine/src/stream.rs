@@ -12,7 +12,7 @@
 //! Not for: reading files (`wav`, `feeder`), interpolating (`sampler`).
 
 use crate::clip::{Clip, GUARD};
-use crate::feeder::{Feeder, Inlet};
+use crate::feeder::{Feeder, Inlet, PIECE};
 use crate::report::count;
 use ringbuf::traits::{Consumer, Observer, Split};
 use ringbuf::{HeapCons, HeapRb};
@@ -32,7 +32,7 @@ const CHANNELS: usize = 2;
 pub struct StreamConfig {
     /// Streams that can be open at once [1 to 4096].
     pub streams: usize,
-    /// Frames the disk may be ahead, per stream [at least [`MAX_SPAN`]]. 8 bytes each.
+    /// Frames the disk may be ahead, per stream; 12,288 or more are taken. 8 bytes each.
     pub ring_frames: usize,
 }
 
@@ -57,7 +57,8 @@ pub struct StreamCounters {
 /// Both ends of a pool of streams: one for the audio thread, one for the disk thread. All memory is taken here.
 pub fn streams(config: StreamConfig) -> (Streams, Feeder) {
     let streams = config.streams.clamp(1, 4_096);
-    let ring_frames = config.ring_frames.max(MAX_SPAN);
+    // With less, a span could wait for a piece that waits for the span to make room.
+    let ring_frames = config.ring_frames.max(MAX_SPAN + PIECE);
     // Per reader at most one opening and one closing are under way, so sending a request cannot fail.
     let (requests_in, requests_out) = RingBuffer::new(2 * streams);
     let counters = Arc::new(StreamCounters::default());
@@ -100,10 +101,13 @@ pub(crate) enum Request {
     Close { slot: usize, clip: Arc<Clip>, generation: u32 },
 }
 
+/// Boxed for good: readers go to voices and come back, and nothing is boxed or unboxed on the audio thread.
+type Readers = Vec<Box<StreamReader>>;
+
 /// The pool of streams, held by the audio thread.
 pub struct Streams {
-    free: Vec<Box<StreamReader>>,
-    closing: Vec<Box<StreamReader>>,
+    free: Readers,
+    closing: Readers,
     requests: Producer<Request>,
     counters: Arc<StreamCounters>,
 }
@@ -121,10 +125,11 @@ impl Streams {
 
     /// Starts streaming `clip` from frame `from` of it (looped: of its endless repetition) on.
     ///
-    /// Call it ahead of the onset when `from` lies beyond the clip's head: those frames come from the disk first. A clip
-    /// that is all in memory is served too, but needs no stream unless it is handled like the others.
-    /// `None`, and counted, if all streams are busy. `RT:` wait-free; looks at every stream being closed.
+    /// Call it ahead of the onset when `from` lies beyond the clip's head: those frames come from the disk first.
+    /// `None` if the clip is all in memory; and, counted, if all streams are busy. `RT:` wait-free; looks at every stream
+    /// being closed.
     pub fn open(&mut self, clip: &Arc<Clip>, from: u64, looped: bool) -> Option<Box<StreamReader>> {
+        clip.rest()?;
         self.reclaim();
         let Some(mut reader) = self.free.pop() else {
             count(&self.counters.refused);
@@ -299,3 +304,6 @@ impl StreamReader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
