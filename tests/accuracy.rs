@@ -1,7 +1,11 @@
 //! Every event on its frame: the renderer against arithmetic, in virtual time.
 
-use downbeat_engine::{Action, Control, Event, Offline, Onset, Origin, Settings, Streams, When};
+use downbeat_engine::{
+    Action, Clip, ClipId, Control, Event, Interp, Offline, Onset, Origin, Play, Settings, Streams, Supply,
+    VoiceShape, When,
+};
 use downbeat_sync::{EnsembleTime, Span};
+use std::sync::Arc;
 
 const RATES: [u32; 3] = [44_100, 48_000, 96_000];
 const BLOCKS: [usize; 6] = [16, 64, 100, 256, 1_000, 2_048];
@@ -121,16 +125,60 @@ fn onset_frame_rounds_every_start() {
         let settings = Settings { onset, ..settings(48_000) };
         let (mut control, mut offline) = Offline::new(settings, Streams::none());
         let samples = [0.5, -0.25, 0.125];
-        let clip = downbeat_engine::Clip::from_channels(48_000, &[&samples]);
-        let id = downbeat_engine::ClipId(0);
-        let supply = downbeat_engine::Supply::Clip(id, std::sync::Arc::new(clip));
-        assert!(control.supply(supply).is_ok());
-        let shape = downbeat_engine::VoiceShape::default();
-        let play = downbeat_engine::Play { clip: id, rate: 1.0, start: 0.0, looped: false, shape };
+        let clip = Arc::new(Clip::from_channels(48_000, &[&samples]));
+        assert!(control.supply(Supply::Clip(ClipId(0), clip)).is_ok());
+        let shape = VoiceShape::default();
+        let play = Play { clip: ClipId(0), rate: 1.0, start: 0.0, looped: false, shape };
         let time = EnsembleTime::from_bits(0) + Span::from_ratio(1_003, 10 * 48_000);
         send(&mut control, time, Action::Play(play));
         let mut out = vec![0.0; 256];
         offline.render(&mut out);
         assert_eq!(out[100..103] == samples, whole, "{onset:?}: {:?}", &out[98..106]);
+    }
+}
+
+/// A pulse that is nothing but its place: smooth, symmetric, far below the band's edge.
+fn pulse() -> Vec<f32> {
+    (0..129).map(|n| (-((f64::from(n) - 64.0) / 6.0).powi(2)).exp() as f32).collect()
+}
+
+/// Where the energy of these frames lies [frames from the first].
+fn centre(frames: &[f32]) -> f64 {
+    let energy = |x: &f32| f64::from(*x).powi(2);
+    let moment: f64 = frames.iter().zip(0u32..).map(|(x, n)| energy(x) * f64::from(n)).sum();
+    moment / frames.iter().map(energy).sum::<f64>()
+}
+
+#[test]
+fn onsets_between_frames_are_right_to_a_fiftieth_of_a_frame() {
+    for interp in [Interp::Sinc, Interp::Cubic] {
+        for clip_rate in [48_000, 44_100] {
+            let settings = Settings { interp, ..settings(48_000) };
+            let (mut control, mut offline) = Offline::new(settings, Streams::none());
+            let clip = Arc::new(Clip::from_channels(clip_rate, &[&pulse()]));
+            assert!(control.supply(Supply::Clip(ClipId(0), clip)).is_ok());
+            let shape = VoiceShape::default();
+            let play = Play { clip: ClipId(0), rate: 1.0, start: 0.0, looped: false, shape };
+            let mut random = Random(7);
+            let stretch = 48_000.0 / f64::from(clip_rate);
+            for n in 1..=200u64 {
+                // One onset in every 512 frames, anywhere in 256 of them.
+                let offset = random.below(256 << 32) as f64 / 4_294_967_296.0;
+                let onset = (n * 512) as f64 + offset;
+                let due = EnsembleTime::from_bits(0) + Span::from_secs_f64(onset / 48_000.0);
+                send(&mut control, due, Action::Play(play));
+                let mut out = vec![0.0; 512];
+                if n == 1 {
+                    offline.render(&mut out);
+                }
+                offline.render(&mut out);
+                let heard = (n * 512) as f64 + centre(&out);
+                let error = heard - onset - 64.0 * stretch;
+                assert!(
+                    error.abs() < 0.02,
+                    "{interp:?} of {clip_rate} Hz, onset {onset}: {error} frames off"
+                );
+            }
+        }
     }
 }
