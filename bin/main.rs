@@ -1,3 +1,63 @@
 //! The `downbeat` program: what the user types.
+//!
+//! Wiring only: flags become settings (`args`, `config`), one file per command puts the libraries together. Not for:
+//! anything that decides what is heard or when.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod args;
+mod config;
+mod listen;
+mod play;
+mod quantity;
+mod score;
+mod send;
+mod stop;
+mod target;
+mod value;
+
+use args::{Cli, Command, General};
+use std::process::ExitCode;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let Cli { general, command } = config::cli();
+    log_to_stderr(&general);
+    let outcome = match command {
+        Command::Send(args) => send::run(args),
+        Command::Listen(args) => listen::run(args),
+        Command::Play(args) => play::run(args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // `{:#}`: the whole chain, from what was wanted to what the system said.
+            eprintln!("downbeat: {error:#}");
+            if error.is::<WrongUsage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+/// Marks an error as the user's, where only the command could tell.
+#[derive(Debug)]
+struct WrongUsage;
+
+impl std::fmt::Display for WrongUsage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("wrong usage (see --help)")
+    }
+}
+
+/// Logs of this level and above go to stderr; RUST_LOG, where it is set, says it in more detail.
+fn log_to_stderr(general: &General) {
+    let level = match i16::from(general.verbose) - i16::from(general.quiet) {
+        ..=-2 => LevelFilter::OFF,
+        -1 => LevelFilter::ERROR,
+        0 => LevelFilter::INFO,
+        1 => LevelFilter::DEBUG,
+        2.. => LevelFilter::TRACE,
+    };
+    let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time();
+    log.with_target(general.verbose > 0).init();
+}

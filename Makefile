@@ -1,0 +1,64 @@
+# What to type. Each target sets up for itself what it needs: `make run` for a first sound, `make test` for the whole suite.
+#
+# On Debian and Raspberry Pi OS missing packages are installed by apt (through sudo, if you are not root). Elsewhere they
+# are named, and you install them. Rust comes from https://rustup.rs.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+export DEBIAN_FRONTEND := noninteractive
+
+# To build; and to test against real peers.
+BUILD_PACKAGES := build-essential pkg-config libasound2-dev
+TEST_PACKAGES := python3-venv puredata-core pd-osc pd-mrpeach-net liblo-tools jackd2
+
+# The python-osc versions that the tests play with: the one most tutorials pin, and the newest.
+PYTHON_OSC := 1.9.3 1.10.2
+VENVS := $(PYTHON_OSC:%=.venv/python-osc-%/ready)
+
+.PHONY: run test lint bench setup rust build-packages test-packages
+
+run: rust build-packages
+	cargo build --release --locked
+	samples/demo.sh target/release/downbeat
+
+test: lint setup
+	cargo check --workspace --all-targets --no-default-features --locked
+	cargo test --workspace --features jack --locked
+
+lint: rust build-packages
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --features jack --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+bench: setup
+	cargo bench --workspace --locked
+
+setup: rust build-packages test-packages $(VENVS)
+
+.venv/python-osc-%/ready: | test-packages
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check python-osc==$*
+	touch $@
+
+rust:
+	@command -v cargo > /dev/null || { echo "Rust is missing; install it from https://rustup.rs, then try again" >&2; exit 1; }
+
+build-packages:
+	@$(call install,$(BUILD_PACKAGES))
+
+test-packages:
+	@$(call install,$(BUILD_PACKAGES) $(TEST_PACKAGES))
+
+# Asks dpkg which of the packages are missing, and apt to install those.
+define install
+	command -v dpkg-query > /dev/null || { \
+		echo "This is not Debian. What is needed, by Debian's names: $(1)" >&2; exit 0; }; \
+	missing=$$(comm -23 <(printf '%s\n' $(1) | sort) \
+		<(dpkg-query -W -f '$${db:Status-Abbrev} $${Package}\n' $(1) 2> /dev/null | sed -n 's/^ii  //p' | sort)); \
+	[ -z "$$missing" ] && exit 0; \
+	echo "Installing:" $$missing; \
+	if [ "$$(id -u)" = 0 ]; then sudo=; else sudo="sudo --preserve-env=DEBIAN_FRONTEND"; fi; \
+	$$sudo apt-get update -qq || true; \
+	$$sudo apt-get install -y -qq --no-install-recommends $$missing < /dev/null
+endef

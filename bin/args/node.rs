@@ -1,0 +1,170 @@
+//! The flags of `downbeat node`.
+
+use crate::quantity;
+use clap::{Args, ValueEnum};
+use downbeat_engine::LatePolicy;
+use downbeat_engine::device::Host;
+use downbeat_sync::{FollowWall, Span};
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+  downbeat node --samples samples/audio                  play this folder on the first card, listen on port 9000
+  downbeat node --host virtual --record out.wav          no sound card needed: what it would play goes to a file
+  downbeat node --device hw:1,0 --rate 44100 --trim-ms -3.2
+  downbeat node --config node.toml                       the same from a file: [node], then device = \"hw:1,0\" and so on
+
+A first sound: downbeat send localhost:9000 /tick. All addresses: README.md. Ctrl-C stops it and finishes the recording.")]
+pub(crate) struct NodeArgs {
+    /// Name by which others see this node
+    #[arg(long, default_value = "downbeat", help_heading = "Network")]
+    pub(crate) name: String,
+    /// Address to listen on; every address of this host if left out
+    #[arg(long, value_name = "ADDRESS", help_heading = "Network")]
+    pub(crate) bind: Option<IpAddr>,
+    /// Multicast group to join
+    #[arg(long, value_name = "ADDRESS", help_heading = "Network")]
+    pub(crate) multicast: Vec<IpAddr>,
+    /// Port for UDP and TCP; 0 lets the system choose
+    #[arg(long, default_value_t = 9000, help_heading = "Network")]
+    pub(crate) port: u16,
+
+    /// Kind of sound device: auto, alsa, jack or virtual. `auto` falls back to `virtual`, which needs no hardware
+    #[arg(long, default_value_t, help_heading = "Sound device")]
+    pub(crate) host: Host,
+    /// Card by its name in `downbeat devices`, or an ALSA PCM name such as hw:1,0. May come later than the node
+    #[arg(long, help_heading = "Sound device")]
+    pub(crate) device: Option<String>,
+    /// Frames per second [Hz]; the card's own if left out
+    #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u32).range(8_000..=384_000), help_heading = "Sound device")]
+    pub(crate) rate: Option<u32>,
+    /// Frames per block; less is less latency and more load
+    #[arg(long, value_name = "FRAMES", value_parser = clap::value_parser!(u32).range(16..=8_192), help_heading = "Sound device")]
+    pub(crate) buffer: Option<u32>,
+    /// Output channels; the card's own, two at most, if left out
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64), help_heading = "Sound device")]
+    pub(crate) channels: Option<u16>,
+    /// Play this much earlier than the device's own latency asks for [ms]; negative is later
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value_t = 0.0,
+        allow_negative_numbers = true,
+        help_heading = "Sound device"
+    )]
+    pub(crate) trim_ms: f64,
+    /// Also write what is played to a WAV file (32-bit float)
+    #[arg(long, value_name = "FILE", help_heading = "Sound device")]
+    pub(crate) record: Option<PathBuf>,
+
+    /// Folder of WAV files; each is played at the address of its name
+    #[arg(long, value_name = "DIR", help_heading = "Sound")]
+    pub(crate) samples: Option<PathBuf>,
+    /// What becomes of an event that comes too late
+    #[arg(long, value_enum, default_value_t, help_heading = "Sound")]
+    pub(crate) late: Late,
+    /// When messages without an instant sound
+    #[arg(long, value_enum, default_value_t, help_heading = "Sound")]
+    pub(crate) immediate: Immediate,
+    /// Where a start between two frames is put
+    #[arg(long, value_enum, default_value_t, help_heading = "Sound")]
+    pub(crate) onset: Onset,
+    /// How samples are read between their frames
+    #[arg(long, value_enum, default_value_t, help_heading = "Sound")]
+    pub(crate) interp: Interp,
+    /// Let the output clip instead of limiting it (the limiter does nothing below -1 dBFS)
+    #[arg(long, help_heading = "Sound")]
+    pub(crate) no_limiter: bool,
+
+    /// What the node's time does after the start
+    #[arg(long, value_enum, default_value_t, help_heading = "Time")]
+    pub(crate) timescale: Timescale,
+    /// Refuse timetags further ahead than this
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = quantity::duration, help_heading = "Time")]
+    pub(crate) horizon: Span,
+
+    /// Voices that sound at once, at most
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=4_096), help_heading = "Limits")]
+    pub(crate) voices: u16,
+    /// Events that wait for their instant, at most
+    #[arg(long, value_name = "N", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(16..=1_048_576), help_heading = "Limits")]
+    pub(crate) events: u32,
+    /// TCP connections at once, at most
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1_024), help_heading = "Limits")]
+    pub(crate) connections: u16,
+    /// Bytes of one TCP packet, at most
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(64..=67_108_864), help_heading = "Limits")]
+    pub(crate) max_packet: u32,
+}
+
+/// What becomes of late events.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum Late {
+    /// They happen at once
+    #[default]
+    Play,
+    /// They do not happen
+    Drop,
+    /// They start inside the sample, where it would be by now
+    Trim,
+}
+
+/// When untimed messages sound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Immediate {
+    /// One block after they arrived, on the sample: keeps the rhythm
+    #[default]
+    Steady,
+    /// At the start of the next block: soonest
+    Asap,
+}
+
+/// Where starts between two frames go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Onset {
+    /// Where they are: the sample is interpolated
+    #[default]
+    Subframe,
+    /// To the nearest frame: an unpitched sample comes out bit for bit
+    Frame,
+}
+
+/// How samples are interpolated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Interp {
+    /// Windowed sinc: the best sound
+    #[default]
+    Sinc,
+    /// Four points: the least work
+    Cubic,
+}
+
+/// What the ensemble's time follows.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum Timescale {
+    /// It follows the wall clock, gently
+    #[default]
+    Wall,
+    /// It ignores the wall clock: for a host whose clock may be set later
+    Free,
+}
+
+impl From<Late> for LatePolicy {
+    fn from(late: Late) -> LatePolicy {
+        match late {
+            Late::Play => LatePolicy::Play,
+            Late::Drop => LatePolicy::Drop,
+            Late::Trim => LatePolicy::Trim,
+        }
+    }
+}
+
+impl From<Timescale> for FollowWall {
+    fn from(timescale: Timescale) -> FollowWall {
+        match timescale {
+            Timescale::Wall => FollowWall::Follow,
+            Timescale::Free => FollowWall::Free,
+        }
+    }
+}

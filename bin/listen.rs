@@ -1,0 +1,200 @@
+//! `downbeat listen`: prints what arrives and when, without holding anything back.
+
+use crate::args::ListenArgs;
+use crate::quantity::rfc3339;
+use crate::score::Recorder;
+use crate::send::line;
+use crate::stop;
+use crate::value;
+use anyhow::Context;
+use downbeat_net::osc::{self, Timed};
+use downbeat_net::{ConnId, Endpoint, Handler, NetCounters, Outgoing, Reactor, Sockets, StreamLimits};
+use downbeat_sync::{Clock, EnsembleTime, LocalTime, Span, WallAnchor};
+use serde_json::json;
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Listens until Ctrl-C, or until nobody reads its output any more.
+pub(crate) fn run(args: ListenArgs) -> anyhow::Result<()> {
+    let clock = Clock::new();
+    let mut sockets = Sockets::bind(args.bind, args.port, &args.multicast)
+        .with_context(|| format!("cannot listen on port {}; does another program use it?", args.port))?;
+    if !args.tcp {
+        sockets.tcp = None;
+    }
+    let place = sockets.local_addr().context("cannot find out the port")?;
+    let mut reactor = Reactor::new(sockets, clock, StreamLimits::default(), Arc::new(NetCounters::default()))
+        .context("cannot watch the sockets")?;
+    let handle = reactor.handle();
+    stop::on_signal(move || handle.stop())?;
+
+    let recorder = args.record.as_deref().map(Recorder::create).transpose()?;
+    let mut listener = Listener {
+        form: if args.json { Form::Json } else { Form::Text },
+        anchor: clock.anchor(),
+        peers: HashMap::new(),
+        recorder,
+        zero: None,
+        failure: None,
+        stop: reactor.handle(),
+    };
+    let over = if args.tcp { "udp+tcp" } else { "udp" };
+    eprintln!("downbeat: listening on {over} {place}");
+    reactor.run(&mut listener).context("cannot receive")?;
+    listener.finish()
+}
+
+enum Form {
+    Text,
+    Json,
+}
+
+/// Prints packets, and records them if asked to.
+struct Listener {
+    form: Form,
+    /// The newest look at both clocks: arrivals are stamped on the local one, timetags lie on the wall clock.
+    anchor: WallAnchor,
+    peers: HashMap<ConnId, SocketAddr>,
+    recorder: Option<Recorder>,
+    /// The arrival of the first packet: time 0 of the recorded score.
+    zero: Option<EnsembleTime>,
+    failure: Option<anyhow::Error>,
+    stop: downbeat_net::Handle,
+}
+
+impl Handler for Listener {
+    fn on_packet(&mut self, arrival: LocalTime, from: Endpoint, packet: &[u8]) {
+        let arrived = self.anchor.wall - (self.anchor.local - arrival);
+        let shown = self.show(arrived, from, packet).map_err(anyhow::Error::new);
+        if let Err(error) = shown.and_then(|()| self.record(arrived, packet)) {
+            self.failure.get_or_insert(error);
+            self.stop.stop();
+        }
+    }
+
+    fn on_open(&mut self, conn: ConnId, peer: SocketAddr) {
+        self.peers.insert(conn, peer);
+    }
+
+    fn on_close(&mut self, conn: ConnId) {
+        self.peers.remove(&conn);
+    }
+
+    fn on_tick(&mut self, now: WallAnchor) {
+        self.anchor = now;
+        if let Some(Err(error)) = self.recorder.as_mut().map(Recorder::flush) {
+            self.failure.get_or_insert(error);
+            self.stop.stop();
+        }
+    }
+
+    fn deadline(&self) -> Option<LocalTime> {
+        Some(self.anchor.local + Span::from_secs(1))
+    }
+
+    fn poll(&mut self) -> Option<Outgoing<'_>> {
+        None
+    }
+}
+
+impl Listener {
+    /// A line for each message of the packet.
+    fn show(&self, arrived: EnsembleTime, from: Endpoint, packet: &[u8]) -> io::Result<()> {
+        let from = match from {
+            Endpoint::Tcp(conn) => {
+                self.peers.get(&conn).map_or(from.to_string(), |peer| format!("tcp {peer}"))
+            }
+            Endpoint::Udp(_) => from.to_string(),
+        };
+        let mut out = io::stdout().lock();
+        for item in osc::read(packet) {
+            match (&self.form, item) {
+                (Form::Text, Ok(timed)) => {
+                    let due = due(timed.timetag, arrived);
+                    let message = line(timed.message.address(), timed.message.args());
+                    writeln!(out, "{} {from}  {due}  {message}", rfc3339(arrived))?;
+                }
+                (Form::Text, Err(why)) => {
+                    let len = packet.len();
+                    writeln!(out, "{} {from}  not OSC ({len} bytes): {why}", rfc3339(arrived))?;
+                }
+                (Form::Json, Ok(timed)) => writeln!(out, "{}", as_json(timed, arrived, &from))?,
+                (Form::Json, Err(why)) => {
+                    let error = json!({
+                        "arrived": rfc3339(arrived), "from": from, "error": why.to_string(), "bytes": packet.len(),
+                    });
+                    writeln!(out, "{error}")?;
+                }
+            }
+        }
+        out.flush()
+    }
+
+    fn record(&mut self, arrived: EnsembleTime, packet: &[u8]) -> anyhow::Result<()> {
+        // What is not OSC was shown; a score cannot hold it.
+        if osc::read(packet).any(|item| item.is_err()) {
+            return Ok(());
+        }
+        let Some(recorder) = &mut self.recorder else { return Ok(()) };
+        let zero = *self.zero.get_or_insert(arrived);
+        recorder.append(packet, |timetag| EnsembleTime::from_timetag(timetag).unwrap_or(arrived) - zero)
+    }
+
+    fn finish(mut self) -> anyhow::Result<()> {
+        if let Some(recorder) = self.recorder.take() {
+            let count = recorder.finish()?;
+            eprintln!("downbeat: recorded {count} bundles");
+        }
+        match self.failure {
+            // `downbeat listen | head` has what it wanted.
+            Some(error) if is_broken_pipe(&error) => Ok(()),
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// An instant against an arrival: `at once`, `in 500 ms`, `late 2.5 ms`.
+fn due(timetag: u64, arrived: EnsembleTime) -> String {
+    match EnsembleTime::from_timetag(timetag).map(|due| due - arrived) {
+        None => "at once".to_owned(),
+        Some(ahead) if ahead >= Span::ZERO => format!("in {ahead}"),
+        Some(ahead) => format!("late {}", -ahead),
+    }
+}
+
+fn as_json(timed: Timed<'_>, arrived: EnsembleTime, from: &str) -> serde_json::Value {
+    let Timed { timetag, message } = timed;
+    let due = EnsembleTime::from_timetag(timetag);
+    json!({
+        "arrived": rfc3339(arrived),
+        "from": from,
+        "due": due.map(rfc3339),
+        "timetag": format!("{timetag:016x}"),
+        "late_ms": due.map(|due| (arrived - due).as_secs_f64() * 1e3),
+        "address": String::from_utf8_lossy(message.address()),
+        "types": message.tags().map(String::from_utf8_lossy),
+        "args": message.args().map(value::json).collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_are_told_against_their_arrival() {
+        let arrived = EnsembleTime::from_unix(Span::from_secs(1_000_000_000));
+        let tag = |span: Span| (arrived + span).bits();
+        assert_eq!(due(1, arrived), "at once");
+        assert_eq!(due(0, arrived), "at once");
+        assert_eq!(due(tag(Span::from_millis(500)), arrived), "in 500 ms");
+        assert_eq!(due(tag(-Span::from_micros(2500)), arrived), "late 2.5 ms");
+    }
+}

@@ -1,0 +1,114 @@
+//! `downbeat play`: a score in real time, every bundle sent ahead of its instant to every target.
+
+use crate::args::PlayArgs;
+use crate::quantity::{Instant, rfc3339};
+use crate::score::Score;
+use crate::stop;
+use crate::target::{Link, Target};
+use anyhow::{Context, bail};
+use downbeat_net::{MAX_DATAGRAM, osc};
+use downbeat_sync::{Clock, EnsembleTime, Span};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+
+/// Sends the score, until its end or Ctrl-C.
+pub(crate) fn run(args: PlayArgs) -> anyhow::Result<()> {
+    let score = Score::read(&args.score)?;
+    if score.bundles().is_empty() {
+        bail!("the score {} is empty", args.score.display());
+    }
+    check_sizes(&score, &args.targets)?;
+    let mut players: Vec<Player> = args.targets.iter().map(Player::open).collect::<Result<_, _>>()?;
+
+    let (stop, stopped) = channel();
+    stop::on_signal(move || {
+        // Nobody listens any more when the score has ended, and then there is nothing to stop.
+        let _ = stop.send(());
+    })?;
+
+    let clock = Clock::new();
+    let zero = args.at.unwrap_or(Instant::After(args.lead)).from(clock.anchor().wall);
+    eprintln!(
+        "downbeat: {} bundles over {} to {} targets, time 0 at {}",
+        score.bundles().len(),
+        score.end(),
+        players.len(),
+        rfc3339(zero)
+    );
+    for bundle in score.bundles() {
+        if !wait_until(zero + bundle.at - args.lead, clock, &stopped) {
+            players.iter_mut().for_each(Player::cancel);
+            bail!("stopped before the end; the targets were asked to forget what was sent ahead");
+        }
+        let packet = bundle.packet(zero);
+        players.iter_mut().for_each(|player| player.send(&packet));
+    }
+    report(&players)
+}
+
+/// Waits for a time of the wall clock, looking at it anew each time, so that no error adds up. `false` if stopped.
+fn wait_until(time: EnsembleTime, clock: Clock, stopped: &Receiver<()>) -> bool {
+    loop {
+        let ahead = time - clock.anchor().wall;
+        if ahead <= Span::ZERO {
+            return stopped.try_recv().is_err();
+        }
+        match stopped.recv_timeout(ahead.into()) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return false,
+        }
+    }
+}
+
+/// A bundle that no datagram can carry is found before the first one sounds.
+fn check_sizes(score: &Score, targets: &[Target]) -> anyhow::Result<()> {
+    let largest = score.bundles().iter().max_by_key(|bundle| bundle.len());
+    match (largest, targets.iter().find(|target| target.is_udp())) {
+        (Some(bundle), Some(target)) if bundle.len() > MAX_DATAGRAM => bail!(
+            "the bundle at {} has {} bytes, UDP carries {MAX_DATAGRAM} at most: play it to tcp:// instead of {target}",
+            bundle.at,
+            bundle.len()
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// One target and how it fares.
+struct Player {
+    target: Target,
+    link: Link,
+    lost: u64,
+}
+
+impl Player {
+    fn open(target: &Target) -> anyhow::Result<Player> {
+        Ok(Player { target: target.clone(), link: target.open()?, lost: 0 })
+    }
+
+    /// Sends, or counts and says once that it cannot: the others play on.
+    fn send(&mut self, packet: &[u8]) {
+        if let Err(error) = self.link.send(packet) {
+            if self.lost == 0 {
+                tracing::warn!("{error:#}");
+            }
+            self.lost += 1;
+        }
+    }
+
+    fn cancel(&mut self) {
+        let mut packet = Vec::new();
+        let written = osc::write(&mut packet, "/cancel", []).context("cannot write /cancel");
+        if let Err(error) = written.and_then(|()| self.link.send(&packet)) {
+            tracing::warn!("{error:#}");
+        }
+    }
+}
+
+fn report(players: &[Player]) -> anyhow::Result<()> {
+    let failed: Vec<_> = players.iter().filter(|player| player.lost > 0).collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let lost: Vec<_> =
+        failed.iter().map(|player| format!("{} bundles to {}", player.lost, player.target)).collect();
+    bail!("could not send {}", lost.join(", "))
+}

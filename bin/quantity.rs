@@ -1,0 +1,86 @@
+//! Quantities as people write them: durations (`200ms`, `1.5s`), instants (`+200ms`, RFC 3339), gains in decibels.
+//!
+//! Not for: clocks. An [`Instant`] that is relative becomes a time only when the command says from when.
+
+use downbeat_sync::{EnsembleTime, Span};
+use jiff::{SignedDuration, Timestamp};
+
+/// When something is to happen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Instant {
+    /// So long after the command looks at the clock.
+    After(Span),
+    /// At this time of the wall clock.
+    At(EnsembleTime),
+}
+
+impl Instant {
+    /// The time, if it is `now`.
+    pub(crate) fn from(self, now: EnsembleTime) -> EnsembleTime {
+        match self {
+            Instant::After(span) => now + span,
+            Instant::At(time) => time,
+        }
+    }
+}
+
+/// A duration with its unit: `200ms`, `1.5s`, `2m`, `1h 30m`; 0 or more.
+pub(crate) fn duration(text: &str) -> Result<Span, String> {
+    let span = signed_duration(text)?;
+    if span < Span::ZERO { Err("a duration cannot be negative".to_owned()) } else { Ok(span) }
+}
+
+/// A duration that may be negative.
+pub(crate) fn signed_duration(text: &str) -> Result<Span, String> {
+    let duration: SignedDuration =
+        text.trim().parse().map_err(|_| "give a number and a unit, as in 200ms, 1.5s or 2m".to_owned())?;
+    i64::try_from(duration.as_nanos()).map(Span::from_nanos).map_err(|_| "68 years at most".to_owned())
+}
+
+/// `+200ms` from now, or a date and time of day with its offset from UTC as in RFC 3339.
+pub(crate) fn instant(text: &str) -> Result<Instant, String> {
+    if let Some(ahead) = text.strip_prefix('+') {
+        return duration(ahead).map(Instant::After);
+    }
+    let time: Timestamp = text
+        .parse()
+        .map_err(|_| "give +200ms (from now) or a time such as 2026-11-20T20:00:00.5+01:00".to_owned())?;
+    Ok(Instant::At(EnsembleTime::from_unix_nanos(time.as_nanosecond())))
+}
+
+/// A time as RFC 3339 in UTC, to the microsecond.
+pub(crate) fn rfc3339(time: EnsembleTime) -> String {
+    match Timestamp::from_nanosecond(time.unix_nanos()) {
+        Ok(time) => format!("{time:.6}"),
+        Err(_) => format!("{time:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_need_a_unit_and_take_fractions() {
+        assert_eq!(duration("200ms"), Ok(Span::from_millis(200)));
+        assert_eq!(duration("1.5s"), Ok(Span::from_millis(1500)));
+        assert_eq!(duration("2m"), Ok(Span::from_secs(120)));
+        assert_eq!(duration("250us"), Ok(Span::from_micros(250)));
+        assert_eq!(signed_duration("-2.5ms"), Ok(-Span::from_micros(2500)));
+        for wrong in ["", "5", "fast", "-1s", "1.5 parsecs"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn instants_are_relative_or_rfc_3339() {
+        let now = EnsembleTime::from_unix(Span::from_secs(1_000_000_000));
+        assert_eq!(instant("+200ms").map(|i| i.from(now)), Ok(now + Span::from_millis(200)));
+        assert_eq!(instant("2001-09-09T01:46:40.25Z").map(|i| i.from(now)), Ok(now + Span::from_millis(250)));
+        assert_eq!(instant("2001-09-09T03:46:40+02:00").map(|i| i.from(now)), Ok(now));
+        assert_eq!(rfc3339(now + Span::from_millis(250)), "2001-09-09T01:46:40.250000Z");
+        for wrong in ["200ms", "2001-09-09", "2001-09-09T01:46:40", "soon"] {
+            assert!(instant(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! `downbeat send`: one message to one target.
+
+use crate::WrongUsage;
+use crate::args::SendArgs;
+use crate::quantity::Instant;
+
+use crate::value;
+use anyhow::{Context, bail};
+use downbeat_net::MAX_DATAGRAM;
+use downbeat_net::osc::{self, Arg, BundleWriter};
+use downbeat_sync::{Clock, EnsembleTime};
+
+/// Sends the message, then prints the answers if asked to wait for any.
+pub(crate) fn run(args: SendArgs) -> anyhow::Result<()> {
+    let now = Clock::new().anchor().wall;
+    let packet = packet(&args, now)?;
+    if packet.len() > MAX_DATAGRAM && args.target.is_udp() {
+        bail!("the packet has {} bytes, UDP carries {MAX_DATAGRAM} at most: send it to tcp://", packet.len());
+    }
+    let mut link = args.target.open()?;
+    link.send(&packet)?;
+    if let Some(wait) = args.reply {
+        let deadline = std::time::Instant::now() + wait.into();
+        link.receive(deadline, print)?;
+    }
+    Ok(())
+}
+
+/// The message, in a bundle if it has an instant.
+fn packet(args: &SendArgs, now: EnsembleTime) -> anyhow::Result<Vec<u8>> {
+    let values = value::values(&args.args, args.types.as_deref(), now).context(WrongUsage)?;
+    let arguments = values.iter().map(value::Value::as_arg);
+    let instant = args.ahead.map(Instant::After).or(args.at);
+    let mut packet = Vec::new();
+    let written = match instant {
+        None => osc::write(&mut packet, &args.address, arguments),
+        Some(instant) => {
+            let mut bundle = BundleWriter::new(&mut packet, instant.from(now).bits());
+            bundle.message(&args.address, arguments).map(|_| ())
+        }
+    };
+    written.with_context(|| format!("cannot send {}", args.address)).context(WrongUsage)?;
+    Ok(packet)
+}
+
+/// A line for each message of an answer.
+fn print(packet: &[u8]) {
+    for item in osc::read(packet) {
+        match item {
+            Ok(timed) => println!("{}", line(timed.message.address(), timed.message.args())),
+            Err(why) => println!("(not OSC: {why})"),
+        }
+    }
+}
+
+/// A message as text: `/status/reply "node" 0 0.5`.
+pub(crate) fn line<'a>(address: &[u8], args: impl Iterator<Item = Arg<'a>>) -> String {
+    let mut line = String::from_utf8_lossy(address).into_owned();
+    for arg in args {
+        line.push(' ');
+        line.push_str(&value::text(arg));
+    }
+    line
+}

@@ -1,0 +1,222 @@
+//! [`Target`]: where to send OSC, as the user wrote it, and the [`Link`] to it once it is open.
+//!
+//! Blocking sockets of the standard library, for the commands that only send. Not for: receiving from many
+//! (the net crate's reactor).
+
+use anyhow::Context;
+use downbeat_net::framing::{DEFAULT_LIMIT, Framing, Split, Splitter};
+use std::fmt;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+/// How long a TCP connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// `[udp|tcp|slip]://host:port`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    transport: Transport,
+    /// Host and port, not looked up yet.
+    place: String,
+}
+
+/// How packets travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transport {
+    Udp,
+    Tcp(Framing),
+}
+
+impl Transport {
+    const NAMES: [(&'static str, Transport); 3] = [
+        ("udp", Transport::Udp),
+        ("tcp", Transport::Tcp(Framing::Length)),
+        ("slip", Transport::Tcp(Framing::Slip)),
+    ];
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Target, String> {
+        let (scheme, place) = text.split_once("://").unwrap_or(("udp", text));
+        let known = Transport::NAMES.iter().find(|(name, _)| *name == scheme);
+        let (_, transport) =
+            known.ok_or_else(|| format!("{scheme}:// is none of udp://, tcp:// and slip://"))?;
+        match place.rsplit_once(':') {
+            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) => {
+                Ok(Target { transport: *transport, place: place.to_owned() })
+            }
+            _ => Err("give host:port, such as 192.168.1.20:9000, pi.local:9000 or [::1]:9000".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme =
+            Transport::NAMES.iter().find(|(_, it)| *it == self.transport).map_or("", |(name, _)| name);
+        write!(f, "{scheme}://{}", self.place)
+    }
+}
+
+impl Target {
+    /// Whether packets go as datagrams.
+    pub(crate) fn is_udp(&self) -> bool {
+        self.transport == Transport::Udp
+    }
+
+    /// Looks the host up and opens the way there.
+    pub(crate) fn open(&self) -> anyhow::Result<Link> {
+        let mut addresses: Vec<SocketAddr> = self
+            .place
+            .to_socket_addrs()
+            .with_context(|| format!("cannot find the host of {self}"))?
+            .collect();
+        // A datagram to nobody fails silently, and most OSC programs listen on IPv4 alone.
+        addresses.sort_by_key(SocketAddr::is_ipv6);
+        let wire = match self.transport {
+            Transport::Udp => {
+                Wire::Udp(connect_udp(&addresses).with_context(|| format!("cannot send to {self}"))?)
+            }
+            Transport::Tcp(framing) => {
+                let stream = connect_tcp(&addresses).with_context(|| {
+                    format!("cannot connect to {self}; does anybody listen on TCP there?")
+                })?;
+                Wire::Tcp { stream, framing, splitter: Box::new(Splitter::new(DEFAULT_LIMIT)) }
+            }
+        };
+        Ok(Link { target: self.clone(), wire })
+    }
+}
+
+/// The open way to a target.
+pub(crate) struct Link {
+    target: Target,
+    wire: Wire,
+}
+
+enum Wire {
+    Udp(UdpSocket),
+    Tcp { stream: TcpStream, framing: Framing, splitter: Box<Splitter> },
+}
+
+impl Link {
+    /// Sends one packet.
+    pub(crate) fn send(&mut self, packet: &[u8]) -> anyhow::Result<()> {
+        let sent = match &mut self.wire {
+            Wire::Udp(socket) => match socket.send(packet) {
+                // The answer to an earlier datagram: nobody listens. This one was not sent; try once more, as a node
+                // may have come since.
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => socket.send(packet).map(drop),
+                sent => sent.map(drop),
+            },
+            Wire::Tcp { stream, framing, .. } => {
+                let mut framed = Vec::with_capacity(packet.len() + 8);
+                framing.frame_into(packet, &mut framed);
+                stream.write_all(&framed)
+            }
+        };
+        sent.with_context(|| format!("cannot send {} bytes to {}", packet.len(), self.target))
+    }
+
+    /// Hands every packet that comes back until `deadline` to `take`.
+    pub(crate) fn receive(&mut self, deadline: Instant, mut take: impl FnMut(&[u8])) -> anyhow::Result<()> {
+        let mut buffer = vec![0; 65_536];
+        while let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+        {
+            let received = match &mut self.wire {
+                Wire::Udp(socket) => {
+                    socket.set_read_timeout(Some(left))?;
+                    socket.recv(&mut buffer)
+                }
+                Wire::Tcp { stream, .. } => {
+                    stream.set_read_timeout(Some(left))?;
+                    stream.read(&mut buffer)
+                }
+            };
+            let bytes = match received {
+                Ok(len) => &buffer[..len],
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    return Err(error)
+                        .with_context(|| format!("no answer from {}; is it running?", self.target));
+                }
+            };
+            match &mut self.wire {
+                Wire::Udp(_) => take(bytes),
+                Wire::Tcp { .. } if bytes.is_empty() => break,
+                Wire::Tcp { splitter, .. } => {
+                    let mut input = bytes;
+                    loop {
+                        match splitter.next(&mut input) {
+                            Split::Packet(packet) => take(packet),
+                            Split::More => break,
+                            Split::Broken(why) => {
+                                return Err(why)
+                                    .with_context(|| format!("cannot read what {} answers", self.target));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A socket of the family of the first address it can be connected to.
+fn connect_udp(addresses: &[SocketAddr]) -> std::io::Result<UdpSocket> {
+    first_that_works(addresses, |address| {
+        let any: SocketAddr = if address.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
+        let socket = UdpSocket::bind(any)?;
+        socket.set_broadcast(true)?;
+        socket.connect(address)?;
+        Ok(socket)
+    })
+}
+
+fn connect_tcp(addresses: &[SocketAddr]) -> std::io::Result<TcpStream> {
+    first_that_works(addresses, |address| {
+        let stream = TcpStream::connect_timeout(address, CONNECT_TIMEOUT)?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    })
+}
+
+fn first_that_works<T>(
+    addresses: &[SocketAddr],
+    mut attempt: impl FnMut(&SocketAddr) -> std::io::Result<T>,
+) -> std::io::Result<T> {
+    let mut failure = std::io::Error::new(ErrorKind::NotFound, "the host has no address");
+    for address in addresses {
+        match attempt(address) {
+            Ok(open) => return Ok(open),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_read_and_print_the_same() {
+        for (typed, printed) in [
+            ("localhost:9000", "udp://localhost:9000"),
+            ("udp://10.0.0.7:1", "udp://10.0.0.7:1"),
+            ("tcp://pi.local:9000", "tcp://pi.local:9000"),
+            ("slip://[::1]:9000", "slip://[::1]:9000"),
+        ] {
+            assert_eq!(typed.parse::<Target>().map(|target| target.to_string()), Ok(printed.to_owned()));
+        }
+        for wrong in ["", "9000", ":9000", "host", "host:", "host:99999", "host:0", "http://host:80"] {
+            assert!(wrong.parse::<Target>().is_err(), "{wrong}");
+        }
+    }
+}
