@@ -273,3 +273,186 @@ impl Splitter {
         if len > self.limit { Err(Broken::TooLong(self.limit)) } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What a splitter makes of a stream that arrives in these pieces: the packets, and how it broke.
+    fn split<'s>(
+        splitter: &mut Splitter,
+        pieces: impl IntoIterator<Item = &'s [u8]>,
+    ) -> (Vec<Vec<u8>>, Option<Broken>) {
+        let mut packets = Vec::new();
+        for mut piece in pieces {
+            loop {
+                match splitter.next(&mut piece) {
+                    Split::Packet(packet) => packets.push(packet.to_vec()),
+                    Split::More => {
+                        assert!(piece.is_empty(), "all input is taken in");
+                        break;
+                    }
+                    Split::Broken(broken) => return (packets, Some(broken)),
+                }
+            }
+        }
+        (packets, None)
+    }
+
+    fn split_whole(stream: &[u8]) -> (Vec<Vec<u8>>, Option<Broken>) {
+        split(&mut Splitter::new(DEFAULT_LIMIT), [stream])
+    }
+
+    fn framed(framing: Framing, packets: &[&[u8]]) -> Vec<u8> {
+        let mut stream = Vec::new();
+        packets.iter().for_each(|packet| framing.frame_into(packet, &mut stream));
+        stream
+    }
+
+    const PACKETS: [&[u8]; 3] =
+        [b"/a\0\0,i\0\0\xc0\xdb\xdc\xdd", b"/b\0\0", b"#bundle\0\xdb\xc0\xc0\0\0\0\0\x01"];
+
+    #[test]
+    fn the_wire_is_that_of_the_specification() {
+        assert_eq!(framed(Framing::Length, &[b"/b\0\0"]), b"\0\0\0\x04/b\0\0");
+        assert_eq!(
+            framed(Framing::Slip, &[b"/\xc0\0\xdb", b"/b\0\0"]),
+            b"\xc0/\xdb\xdc\0\xdb\xdd\xc0\xc0/b\0\0\xc0"
+        );
+    }
+
+    #[test]
+    fn both_framings_survive_every_cut() {
+        for framing in [Framing::Length, Framing::Slip] {
+            let stream = framed(framing, &PACKETS);
+            for cut in 0..=stream.len() {
+                let mut splitter = Splitter::new(DEFAULT_LIMIT);
+                let (packets, broken) = split(&mut splitter, [&stream[..cut], &stream[cut..]]);
+                assert_eq!((packets.as_slice(), broken), (&PACKETS.map(<[u8]>::to_vec)[..], None), "{cut}");
+                assert_eq!(splitter.framing(), Some(framing));
+            }
+            let mut splitter = Splitter::new(DEFAULT_LIMIT);
+            assert_eq!(split(&mut splitter, stream.chunks(1)).0, PACKETS, "a byte at a time");
+            assert_eq!(splitter.dropped(), 0);
+        }
+    }
+
+    #[test]
+    fn a_packet_that_is_whole_in_the_input_is_not_copied() {
+        for framing in [Framing::Length, Framing::Slip] {
+            let stream = framed(framing, &[b"/b\0\0"]);
+            let mut splitter = Splitter::new(DEFAULT_LIMIT);
+            let Split::Packet(packet) = splitter.next(&mut &stream[..]) else { panic!("a packet") };
+            assert!(stream.as_ptr_range().contains(&packet.as_ptr()));
+        }
+    }
+
+    #[test]
+    fn impossible_lengths_break_the_stream() {
+        assert_eq!(split_whole(b"\0\0\0\0"), (vec![], Some(Broken::Length(0))));
+        assert_eq!(split_whole(b"\xff\xff\xff\xff"), (vec![], Some(Broken::Length(-1))));
+        assert_eq!(split_whole(b"\0\0\0\x04/b\0\0\x80\0\0\0").1, Some(Broken::Length(i32::MIN)));
+        assert_eq!(split_whole(b"\x7f\xff\xff\xff"), (vec![], Some(Broken::TooLong(DEFAULT_LIMIT))));
+        assert_eq!(split_whole(b"GET / HTTP/1.1\r\n").1, Some(Broken::TooLong(DEFAULT_LIMIT)));
+    }
+
+    #[test]
+    fn a_broken_stream_stays_broken() {
+        let mut splitter = Splitter::new(DEFAULT_LIMIT);
+        let broken = Some(Broken::Length(0));
+        assert_eq!(split(&mut splitter, [&[0; 4][..]]).1, broken);
+        assert_eq!(split(&mut splitter, [&b"\0\0\0\x04/b\0\0"[..]]), (vec![], broken));
+    }
+
+    #[test]
+    fn the_limit_is_the_longest_packet() {
+        for framing in [Framing::Length, Framing::Slip] {
+            for (len, broken) in [(8, None), (9, Some(Broken::TooLong(8)))] {
+                for byte in [b'a', END] {
+                    let stream = framed(framing, &[&vec![byte; len]]);
+                    for size in [1, 5, stream.len()] {
+                        let (packets, how) = split(&mut Splitter::new(8), stream.chunks(size));
+                        assert_eq!((packets.len(), how), (usize::from(broken.is_none()), broken));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn announced_bytes_take_no_memory() {
+        let mut splitter = Splitter::new(MAX_LIMIT);
+        let announced = MAX_LIMIT as u32;
+        assert_eq!(split(&mut splitter, [&announced.to_be_bytes()[..], b"/a\0\0"]), (vec![], None));
+        assert!(splitter.partial.capacity() < 1024);
+    }
+
+    #[test]
+    fn frames_without_end_take_bounded_memory() {
+        let mut splitter = Splitter::new(1000);
+        let endless = [b'/'; 4096];
+        assert_eq!(split(&mut splitter, [&endless[..]]).1, Some(Broken::TooLong(1000)));
+        assert_eq!(splitter.partial.capacity(), 0);
+    }
+
+    #[test]
+    fn a_large_packet_leaves_no_large_buffer_behind() {
+        let mut splitter = Splitter::new(DEFAULT_LIMIT);
+        let stream = framed(Framing::Length, &[&[b'/'; 500_000], b"/b\0\0"]);
+        assert_eq!(split(&mut splitter, stream.chunks(1000)).0.len(), 2);
+        assert!(splitter.partial.capacity() <= KEPT_CAPACITY);
+    }
+
+    #[test]
+    fn slip_ends_may_be_single_double_or_more() {
+        let expected = vec![b"/a\0\0".to_vec(), b"/b\0\0".to_vec()];
+        for stream in [
+            &b"\xc0/a\0\0\xc0/b\0\0\xc0"[..],
+            b"\xc0/a\0\0\xc0\xc0/b\0\0\xc0",
+            b"\xc0\xc0\xc0/a\0\0\xc0\xc0\xc0\xc0/b\0\0\xc0\xc0",
+            b"/a\0\0\xc0/b\0\0\xc0",
+        ] {
+            assert_eq!(split_whole(stream), (expected.clone(), None));
+        }
+        assert_eq!(split_whole(b"#bundle\0\0\0\0\0\0\0\0\x01\xc0").0.len(), 1);
+    }
+
+    #[test]
+    fn a_frame_with_a_bad_escape_is_dropped_and_counted() {
+        for bad in [&b"\xdbx"[..], b"\xdb\xdb", b"/a\0\0\xdb", b"\xdbx\xdb\xdc", b"\xdb\xdb\xdc"] {
+            let stream = [b"\xc0", bad, b"\xc0/b\0\0\xc0"].concat();
+            for size in [1, 2, stream.len()] {
+                let mut splitter = Splitter::new(DEFAULT_LIMIT);
+                let (packets, broken) = split(&mut splitter, stream.chunks(size));
+                assert_eq!((packets, broken), (vec![b"/b\0\0".to_vec()], None), "{bad:?}");
+                assert_eq!(splitter.dropped(), 1, "{bad:?}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_packets_survive_any_cuts(
+            packets in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..6),
+            slip in any::<bool>(),
+            size in 1usize..50,
+        ) {
+            let framing = if slip { Framing::Slip } else { Framing::Length };
+            let stream = framed(framing, &packets.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            let found = split(&mut Splitter::new(DEFAULT_LIMIT), stream.chunks(size));
+            prop_assert_eq!(found, (packets, None));
+        }
+
+        #[test]
+        fn how_a_stream_is_cut_makes_no_difference(
+            stream in prop::collection::vec(
+                prop_oneof![Just(END), Just(ESC), Just(ESC_END), Just(0), Just(1), any::<u8>()], 0..80),
+            size in 1usize..20,
+        ) {
+            let (mut whole, mut cut) = (Splitter::new(30), Splitter::new(30));
+            prop_assert_eq!(split(&mut whole, [&stream[..]]), split(&mut cut, stream.chunks(size)));
+            prop_assert_eq!(whole.dropped(), cut.dropped());
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! [`Message`] and its arguments: a view of bytes that were checked once, when the view was made.
 //!
-//! Not for: bundles (`reader`).
+//! Inlined without asking (`inline(always)`) here and in `reader`: results of this size go through memory otherwise,
+//! and a message costs twice as much (`benches/codec.rs`). Not for: bundles (`reader`).
 
 use super::error::{ErrorKind, OscError};
 use std::fmt;
@@ -66,7 +67,7 @@ pub struct Args<'a> {
 
 impl<'a> Message<'a> {
     /// Reads all of `bytes` as one message and checks every argument.
-    #[inline]
+    #[inline(always)]
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Message<'a>, OscError> {
         // What a step leaves is always the end of `bytes`, so its length says where it stopped.
         let at = |rest: &[u8]| bytes.len() - rest.len();
@@ -134,7 +135,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// As text: `/play "kick" 1 0.5`.
+/// The address, then the arguments: `/play Str([98, 100]) Int(1)`.
 impl fmt::Debug for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.address.escape_ascii())?;
@@ -236,7 +237,7 @@ impl<'a> Iterator for Args<'a> {
 impl std::iter::FusedIterator for Args<'_> {}
 
 /// The argument a tag announces, and what follows it.
-#[inline]
+#[inline(always)]
 fn take_arg(tag: u8, data: &[u8]) -> Result<(Arg<'_>, &[u8]), ErrorKind> {
     Ok(match tag {
         b'i' => take(data).map(|(x, rest)| (Arg::Int(i32::from_be_bytes(x)), rest))?,
@@ -260,13 +261,13 @@ fn take_arg(tag: u8, data: &[u8]) -> Result<(Arg<'_>, &[u8]), ErrorKind> {
     })
 }
 
-#[inline]
+#[inline(always)]
 fn take<const N: usize>(data: &[u8]) -> Result<([u8; N], &[u8]), ErrorKind> {
     data.split_first_chunk().map(|(chunk, rest)| (*chunk, rest)).ok_or(ErrorKind::Truncated)
 }
 
 /// A string without its NULs, word by word: it ends in the first word that holds a zero byte.
-#[inline]
+#[inline(always)]
 fn take_string(data: &[u8]) -> Result<(&[u8], &[u8]), ErrorKind> {
     let (words, _) = data.as_chunks::<4>();
     for (index, word) in words.iter().enumerate() {
@@ -285,7 +286,7 @@ fn take_string(data: &[u8]) -> Result<(&[u8], &[u8]), ErrorKind> {
     Err(ErrorKind::Unterminated)
 }
 
-#[inline]
+#[inline(always)]
 fn take_blob(data: &[u8]) -> Result<(&[u8], &[u8]), ErrorKind> {
     let (size, rest) = take(data)?;
     let size = i32::from_be_bytes(size);
@@ -299,4 +300,116 @@ fn take_blob(data: &[u8]) -> Result<(&[u8], &[u8]), ErrorKind> {
         return Err(ErrorKind::Padding);
     }
     Ok((blob, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(bytes: &[u8]) -> Vec<Arg<'_>> {
+        Message::parse(bytes).unwrap().args().collect()
+    }
+
+    fn refusal(bytes: &[u8]) -> (ErrorKind, usize) {
+        let error = Message::parse(bytes).unwrap_err();
+        (error.kind, error.offset)
+    }
+
+    #[test]
+    fn every_type_is_read() {
+        let message = b"/all\0\0\0\0,ifsbhtdScrmTFNI[i]\0\
+            \xff\xff\xff\xfe\x3f\0\0\0text\0\0\0\0\0\0\0\x03\x01\x02\x03\0\
+            \x80\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x3f\xd0\0\0\0\0\0\0sym\0\0\x11\0\0\
+            \x01\x02\x03\x04\0\x90\x3c\x64\0\0\0\x07";
+        let expected = [
+            Arg::Int(-2),
+            Arg::Float(0.5),
+            Arg::Str(b"text"),
+            Arg::Blob(&[1, 2, 3]),
+            Arg::Long(i64::MIN),
+            Arg::Time(1),
+            Arg::Double(0.25),
+            Arg::Symbol(b"sym"),
+            Arg::Char(0x11_0000),
+            Arg::Rgba([1, 2, 3, 4]),
+            Arg::Midi([0, 0x90, 60, 100]),
+            Arg::True,
+            Arg::False,
+            Arg::Nil,
+            Arg::Impulse,
+            Arg::ArrayStart,
+            Arg::Int(7),
+            Arg::ArrayEnd,
+        ];
+        assert_eq!(args(message), expected);
+        let parsed = Message::parse(message).unwrap();
+        assert_eq!(parsed.address(), b"/all");
+        assert_eq!(parsed.tags(), Some(&b"ifsbhtdScrmTFNI[i]"[..]));
+        assert_eq!(parsed.bytes(), message);
+        assert!(expected.iter().map(|arg| arg.tag()).eq(parsed.tags().unwrap().iter().copied()));
+    }
+
+    #[test]
+    fn strings_end_at_any_byte_of_a_word() {
+        assert_eq!(
+            args(b"/a\0\0,ssss\0\0\0\0\0\0\0a\0\0\0ab\0\0abc\0")[..3],
+            [b"", &b"a"[..], b"ab"].map(Arg::Str)
+        );
+        assert_eq!(args(b"/a\0\0,s\0\0abc\0"), [Arg::Str(b"abc")]);
+        assert_eq!(args(b"/a\0\0,s\0\0abcd\0\0\0\0"), [Arg::Str(b"abcd")]);
+        // A 01 after the zero, or an 80 before it, must not fool the search for the first zero byte.
+        assert_eq!(args(b"/a\0\0,s\0\0\x80\x01\x80\0"), [Arg::Str(b"\x80\x01\x80")]);
+        assert_eq!(args(b"/a\0\0,s\0\0\x01\x01\x01\x01\xff\0\0\0"), [Arg::Str(b"\x01\x01\x01\x01\xff")]);
+        assert_eq!(refusal(b"/a\0\0,s\0\0a\0\x01\0"), (ErrorKind::Padding, 8));
+    }
+
+    #[test]
+    fn old_senders_write_no_type_tags() {
+        let untyped = Message::parse(b"/foo\0\0\0\0").unwrap();
+        assert_eq!((untyped.address(), untyped.tags(), untyped.data()), (&b"/foo"[..], None, &b""[..]));
+        let with_data = Message::parse(b"/a\0\0\0\0\0\x01").unwrap();
+        assert_eq!((with_data.tags(), with_data.data()), (None, &b"\0\0\0\x01"[..]));
+        let without_comma = Message::parse(b"/a\0\0if\0\0\0\0\0\x01\x3f\x80\0\0").unwrap();
+        assert_eq!((without_comma.tags(), without_comma.args().count()), (None, 0));
+        assert_eq!(without_comma.data().len(), 12);
+        assert_eq!(Message::parse(b"/a\0\0,\0\0\0").unwrap().tags(), Some(&b""[..]));
+    }
+
+    #[test]
+    fn text_is_bytes() {
+        assert_eq!(args(b"/a\0\0,S\0\0ab\0\0"), [Arg::Symbol(b"ab")]);
+        assert_eq!(args(b"/a\0\0,s\0\0\xe9\0\0\0"), [Arg::Str(b"\xe9")]);
+    }
+
+    #[test]
+    fn brackets_pair() {
+        use Arg::{ArrayEnd, ArrayStart, Int};
+        assert_eq!(args(b"/a\0\0,[[]i]\0\0\0\0\0\x05"), [ArrayStart, ArrayStart, ArrayEnd, Int(5), ArrayEnd]);
+        assert_eq!(refusal(b"/a\0\0,i[i\0\0\0\0\0\0\0\x01\0\0\0\x02"), (ErrorKind::Unbalanced, 8));
+        assert_eq!(refusal(b"/a\0\0,[[[\0\0\0\0"), (ErrorKind::Unbalanced, 8));
+        assert_eq!(refusal(b"/a\0\0,][\0"), (ErrorKind::Unbalanced, 5));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_where_it_stands() {
+        assert_eq!(refusal(b"/abc"), (ErrorKind::Unterminated, 0));
+        assert_eq!(refusal(b"/a\0\0,iii"), (ErrorKind::Unterminated, 4));
+        assert_eq!(refusal(b"/a\0\0,i\0\0"), (ErrorKind::Truncated, 8));
+        assert_eq!(refusal(b"/a\0\0,id\0\0\0\0\x01\0\0\0\0"), (ErrorKind::Truncated, 12));
+        assert_eq!(refusal(b"/a\0\0,s\0\0abcd"), (ErrorKind::Unterminated, 8));
+        assert_eq!(refusal(b"/a\0\0,iz\0\0\0\0\x01"), (ErrorKind::UnknownTag(b'z'), 6));
+        assert_eq!(refusal(b"/a\0\0,i\0\0\0\0\0\x01\0\0\0\0"), (ErrorKind::Trailing, 12));
+        assert_eq!(refusal(b"/a\0\0,b\0\0\xff\xff\xff\xff"), (ErrorKind::BlobSize(-1), 8));
+        assert_eq!(refusal(b"/a\0\0,b\0\0\x7f\xff\xff\xff"), (ErrorKind::BlobSize(i32::MAX), 8));
+        assert_eq!(refusal(b"/a\0\0,b\0\0\0\0\0\x05\x01\x02\x03\x04"), (ErrorKind::BlobSize(5), 8));
+        assert_eq!(refusal(b"/a\0\0,b\0\0\0\0\0\x01\x01\0\x01\0"), (ErrorKind::Padding, 8));
+    }
+
+    #[test]
+    fn numbers_and_text_are_taken_in_any_of_their_types() {
+        let numbers = [Arg::Int(2), Arg::Float(2.0), Arg::Long(2), Arg::Double(2.0)];
+        assert!(numbers.iter().all(|arg| arg.number() == Some(2.0) && arg.text().is_none()));
+        let texts = [Arg::Str(b"2"), Arg::Symbol(b"2")];
+        assert!(texts.iter().all(|arg| arg.text() == Some(b"2") && arg.number().is_none()));
+    }
 }

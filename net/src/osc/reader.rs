@@ -72,7 +72,7 @@ impl std::iter::FusedIterator for Reader<'_> {}
 
 impl<'a> Reader<'a> {
     /// Enters bundles until there is a message.
-    #[inline]
+    #[inline(always)]
     fn advance(&mut self) -> Result<Option<Timed<'a>>, OscError> {
         while let Some((start, element)) = self.element()? {
             match element.first() {
@@ -90,7 +90,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The packet itself at first, then the elements of its bundles, with where they start.
-    #[inline]
+    #[inline(always)]
     fn element(&mut self) -> Result<Option<(usize, &'a [u8])>, OscError> {
         let Some(mut at) = self.at else {
             if !self.packet.len().is_multiple_of(4) {
@@ -141,5 +141,148 @@ impl<'a> Reader<'a> {
         self.depth = 0;
         self.bundle = Bundle::NONE;
         self.at = Some(self.bundle.end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::osc::{Arg, BundleWriter, write};
+
+    /// A message `/m` with one int.
+    fn message(number: i32) -> Vec<u8> {
+        let mut packet = Vec::new();
+        write(&mut packet, "/m", [Arg::Int(number)]).unwrap();
+        packet
+    }
+
+    fn bundle(timetag: u64, elements: &[Vec<u8>]) -> Vec<u8> {
+        let mut packet = Vec::new();
+        let mut bundle = BundleWriter::new(&mut packet, timetag);
+        for element in elements {
+            bundle.packet(element).unwrap();
+        }
+        packet
+    }
+
+    /// So many bundles around one message, the outermost with timetag 1.
+    fn nest(levels: usize) -> Vec<u8> {
+        (1..=levels).rev().fold(message(7), |inner, level| bundle(level as u64, &[inner]))
+    }
+
+    /// Timetag and first argument of each message, then the error if there is one.
+    fn summary(packet: &[u8]) -> (Vec<(u64, Arg<'_>)>, Option<(ErrorKind, usize)>) {
+        let mut messages = Vec::new();
+        let mut items = read(packet);
+        for item in items.by_ref() {
+            match item {
+                Ok(timed) => messages.push((timed.timetag, timed.message.args().next().unwrap_or(Arg::Nil))),
+                Err(error) => {
+                    assert_eq!(items.next(), None, "the first error is the last item");
+                    return (messages, Some((error.kind, error.offset)));
+                }
+            }
+        }
+        assert_eq!(items.next(), None);
+        (messages, None)
+    }
+
+    fn from_hex(text: &str) -> Vec<u8> {
+        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_message_alone_is_immediate() {
+        assert_eq!(summary(&message(3)), (vec![(IMMEDIATELY, Arg::Int(3))], None));
+    }
+
+    #[test]
+    fn messages_have_the_timetag_of_their_innermost_bundle() {
+        let inner = bundle(0, &[message(2), message(3)]);
+        let packet = bundle(u64::MAX, &[message(1), inner, bundle(5, &[]), message(4)]);
+        let expected =
+            vec![(u64::MAX, Arg::Int(1)), (0, Arg::Int(2)), (0, Arg::Int(3)), (u64::MAX, Arg::Int(4))];
+        assert_eq!(summary(&packet), (expected, None));
+        assert_eq!(summary(&bundle(5, &[])), (vec![], None));
+    }
+
+    #[test]
+    fn bundles_nest_to_eight() {
+        assert_eq!(summary(&nest(MAX_NESTING)), (vec![(8, Arg::Int(7))], None));
+        assert_eq!(summary(&nest(MAX_NESTING + 1)), (vec![], Some((ErrorKind::TooDeep, 8 * 20))));
+        // After the deepest levels were left, as many can be entered again.
+        let twice = bundle(1, &[nest(7), nest(7), message(9)]);
+        assert_eq!(summary(&twice), (vec![(7, Arg::Int(7)), (7, Arg::Int(7)), (1, Arg::Int(9))], None));
+    }
+
+    #[test]
+    fn thousands_of_nested_bundles_do_no_harm() {
+        // 42,956 bytes like these abort a program that reads them by recursion.
+        assert_eq!(summary(&nest(2148)), (vec![], Some((ErrorKind::TooDeep, 160))));
+    }
+
+    #[test]
+    fn sizes_are_checked_before_use() {
+        let with_size = |size: i32| {
+            let mut packet = bundle(1, &[message(1), message(2)]);
+            packet[32..36].copy_from_slice(&size.to_be_bytes());
+            packet
+        };
+        assert_eq!(summary(&with_size(12)).1, None);
+        for size in [0, -4, 2, 11, 13, 16, i32::MAX, i32::MIN] {
+            let refused = Some((ErrorKind::ElementSize(size), 32));
+            assert_eq!(summary(&with_size(size)), (vec![(1, Arg::Int(1))], refused), "{size}");
+        }
+        // Shorter than the element is: what follows is not what it was.
+        assert_eq!(summary(&with_size(8)).1, Some((ErrorKind::Truncated, 44)));
+    }
+
+    #[test]
+    fn every_prefix_of_a_packet_is_read_or_refused() {
+        let packet = bundle(1, &[message(1), bundle(2, &[message(2)]), message(3)]);
+        let whole: Vec<usize> =
+            (0..=packet.len()).filter(|&len| summary(&packet[..len]).1.is_none()).collect();
+        // Cut between elements, it is a shorter bundle. Nothing else passes.
+        assert_eq!(whole, [16, 32, packet.len() - 16, packet.len()]);
+        assert_eq!(summary(&packet[..17]).1, Some((ErrorKind::Unaligned, 17)));
+        assert_eq!(summary(&packet[..12]).1, Some((ErrorKind::NoTimetag, 8)));
+    }
+
+    #[test]
+    fn neither_message_nor_bundle() {
+        assert_eq!(summary(b"").1, Some((ErrorKind::Empty, 0)));
+        assert_eq!(summary(b"abc\0").1, Some((ErrorKind::NoAddress, 0)));
+        assert_eq!(summary(b"\0\0\0\x04").1, Some((ErrorKind::NoAddress, 0)));
+        assert_eq!(summary(b"#bundel\0\0\0\0\0\0\0\0\x01").1, Some((ErrorKind::NoAddress, 0)));
+        assert_eq!(summary(b"#bundle/\0\0\0\0\0\0\0\x01").1, Some((ErrorKind::NoAddress, 0)));
+    }
+
+    /// Packets that rosc 0.11.4 gets wrong.
+    #[test]
+    fn traps_of_others() {
+        // Two frames of a stream; the bundle ends where its frame does, and the next frame is no element of it.
+        let frames = from_hex(
+            "000000202362756e646c650000000000000000010000000c2f6100002c690000000000010000000c2f6200002c69000000000002",
+        );
+        assert_eq!(summary(&frames[4..36]), (vec![(1, Arg::Int(1))], None));
+        assert_eq!(summary(&frames[40..]), (vec![(1, Arg::Int(2))], None));
+        // The second of three elements has an unknown tag: said so, not swallowed with the third.
+        let bad_element = from_hex(
+            "2362756e646c650000000000000000010000000c2f6100002c690000000000010000000\
+             82f6200002c7a00000000000c2f6300002c69000000000003",
+        );
+        let refused = Some((ErrorKind::UnknownTag(b'z'), 41));
+        assert_eq!(summary(&bad_element), (vec![(1, Arg::Int(1))], refused));
+        // A negative element size.
+        let negative = from_hex("2362756e646c65000000000000000001fffffffc");
+        assert_eq!(summary(&negative), (vec![], Some((ErrorKind::ElementSize(-4), 16))));
+    }
+
+    #[test]
+    fn errors_are_sentences() {
+        let error = |packet| read(packet).next().unwrap().unwrap_err().to_string();
+        assert_eq!(error(b"/a\0\0,z\0\0"), "unknown type tag 'z' at byte 5");
+        assert_eq!(error(b"/a\0\0,i\0\0"), "argument missing at byte 8");
+        assert_eq!(error(b"hello..\0"), "neither an address nor a bundle at byte 0");
     }
 }

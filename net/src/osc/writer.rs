@@ -141,6 +141,7 @@ fn append_tags<'a>(out: &mut Vec<u8>, args: impl Iterator<Item = Arg<'a>>) -> Re
     Ok(())
 }
 
+#[inline]
 fn append_arg(out: &mut Vec<u8>, arg: Arg<'_>) -> Result<(), WriteError> {
     match arg {
         Arg::Int(x) => out.extend_from_slice(&x.to_be_bytes()),
@@ -161,6 +162,7 @@ fn append_arg(out: &mut Vec<u8>, arg: Arg<'_>) -> Result<(), WriteError> {
     Ok(())
 }
 
+#[inline]
 fn append_string(out: &mut Vec<u8>, text: &[u8]) -> Result<(), WriteError> {
     if text.contains(&0) {
         return Err(WriteError::Nul);
@@ -175,11 +177,78 @@ fn padding_of_string(len: usize) -> usize {
     4 - len % 4
 }
 
-/// Up to four of them.
+/// Up to four of them. A store of four and a shorter length are quicker than a copy of any length.
+#[inline]
 fn append_zeros(out: &mut Vec<u8>, count: usize) {
-    out.extend_from_slice(&[0; 4][..count]);
+    let len = out.len() + count;
+    out.extend_from_slice(&[0; 4]);
+    out.truncate(len);
 }
 
 fn size_field(len: usize) -> Result<[u8; 4], WriteError> {
     i32::try_from(len).map(i32::to_be_bytes).map_err(|_| WriteError::TooLarge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_those_of_the_specification() {
+        // The examples of the OSC 1.0 specification.
+        let mut packet = Vec::new();
+        write(&mut packet, "/oscillator/4/frequency", [440.0_f32.into()]).unwrap();
+        assert_eq!(packet, b"/oscillator/4/frequency\0,f\0\0\x43\xdc\0\0");
+        packet.clear();
+        let args = [1000.into(), (-1).into(), "hello".into(), 1.234_f32.into(), 5.678_f32.into()];
+        write(&mut packet, "/foo", args).unwrap();
+        assert_eq!(
+            packet,
+            b"/foo\0\0\0\0,iisff\0\0\0\0\x03\xe8\xff\xff\xff\xffhello\0\0\0\x3f\x9d\xf3\xb6\x40\xb5\xb2\x2d"
+        );
+    }
+
+    #[test]
+    fn text_and_blobs_are_padded() {
+        let mut packet = b"what stood there stays".to_vec();
+        let start = packet.len();
+        write(&mut packet, "/abc", [Arg::from(""), "abc".into(), "abcd".into()]).unwrap();
+        assert_eq!(&packet[start..], b"/abc\0\0\0\0,sss\0\0\0\0\0\0\0\0abc\0abcd\0\0\0\0");
+        packet.clear();
+        write(&mut packet, "/ab", [Arg::Blob(b""), Arg::Blob(b"abc"), Arg::Blob(b"abcd")]).unwrap();
+        assert_eq!(packet, b"/ab\0,bbb\0\0\0\0\0\0\0\0\0\0\0\x03abc\0\0\0\0\x04abcd");
+    }
+
+    #[test]
+    fn bundles_are_whole_after_every_element() {
+        let mut packet = Vec::new();
+        let mut bundle = BundleWriter::new(&mut packet, 0x0102_0304_0506_0708);
+        bundle.message("/a", [Arg::Int(1)]).unwrap().packet(b"/b\0\0").unwrap();
+        assert_eq!(
+            packet,
+            b"#bundle\0\x01\x02\x03\x04\x05\x06\x07\x08\0\0\0\x0c/a\0\0,i\0\0\0\0\0\x01\0\0\0\x04/b\0\0"
+        );
+    }
+
+    #[test]
+    fn a_refused_message_leaves_no_trace() {
+        let mut packet = Vec::new();
+        let mut bundle = BundleWriter::new(&mut packet, 1);
+        let refused = [
+            bundle.message("no/slash", []).unwrap_err(),
+            bundle.message("", []).unwrap_err(),
+            bundle.message("/a\0b", []).unwrap_err(),
+            bundle.message("/a", [Arg::Int(1), Arg::Str(b"a\0b")]).unwrap_err(),
+            bundle.message("/a", [Arg::ArrayEnd]).unwrap_err(),
+            bundle.message("/a", [Arg::ArrayStart]).unwrap_err(),
+            bundle.packet(b"").unwrap_err(),
+            bundle.packet(b"/ab").unwrap_err(),
+        ];
+        use WriteError::*;
+        assert_eq!(refused, [Address, Address, Nul, Nul, Unbalanced, Unbalanced, NotAPacket, NotAPacket]);
+        assert_eq!(packet, b"#bundle\0\0\0\0\0\0\0\0\x01");
+        packet.clear();
+        assert_eq!(write(&mut packet, "/a", [Arg::Int(1), Arg::Symbol(b"\0")]), Err(Nul));
+        assert!(packet.is_empty());
+    }
 }
