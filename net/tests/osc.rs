@@ -63,7 +63,7 @@ fn message() -> impl Strategy<Value = Vec<u8>> {
         let mut flat = Vec::new();
         args.iter().for_each(|arg| arg.push_to(&mut flat));
         let mut packet = Vec::new();
-        osc::write(&mut packet, address, flat).unwrap();
+        osc::write(&mut packet, address, flat).expect("text without NULs, brackets that pair");
         packet
     })
 }
@@ -74,7 +74,7 @@ fn packet() -> impl Strategy<Value = Vec<u8>> {
             let mut packet = Vec::new();
             let mut bundle = BundleWriter::new(&mut packet, timetag);
             for element in &elements {
-                bundle.packet(element).unwrap();
+                bundle.packet(element).expect("a packet written here");
             }
             packet
         })

@@ -171,7 +171,9 @@ mod tests {
     }
 
     /// Timetag and first argument of each message, then the error if there is one.
-    fn summary(packet: &[u8]) -> (Vec<(u64, Arg<'_>)>, Option<(ErrorKind, usize)>) {
+    type Summary<'a> = (Vec<(u64, Arg<'a>)>, Option<(ErrorKind, usize)>);
+
+    fn summary(packet: &[u8]) -> Summary<'_> {
         let mut messages = Vec::new();
         let mut items = read(packet);
         for item in items.by_ref() {
