@@ -15,6 +15,7 @@ mod agenda;
 mod clip;
 pub mod device;
 mod disk;
+mod driver;
 mod envelope;
 mod event;
 mod feeder;
@@ -42,6 +43,7 @@ mod wav_out;
 
 pub use clip::{Clip, ClipId, GUARD};
 pub use disk::{Disk, DiskBusy, Loaded};
+pub use driver::Driver;
 pub use event::{
     Action, DEFAULT_RELEASE, Event, Instrument as InstrumentEvent, LatePolicy, MAX_ARGS, Origin, Param, Play,
     Target, Tone, VoiceId, VoiceShape, Wave, When,

@@ -1,0 +1,180 @@
+//! [`Driver`]: what a device calls. It reads the frame clock, renders, and measures its own load.
+//!
+//! Not for: the sound itself (`renderer`) or choosing devices (`device`). One driver lives as long as the node and moves
+//! from device to device: agenda, clips and the ensemble's clock go on, the frame clock begins anew on each.
+
+use crate::device::{Callback, Format};
+use crate::recorder::Tap;
+use crate::renderer::Renderer;
+use crate::report::{Counters, count};
+use downbeat_sync::{Clock, FrameClock, FrameMap, LocalTime, Span};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Weight of the newest block in the smoothed load: about the last hundred blocks.
+const LOAD_WEIGHT: f64 = 0.01;
+
+/// The audio thread's whole work.
+pub struct Driver {
+    renderer: Renderer,
+    frames: FrameClock,
+    channels: usize,
+    rate: u32,
+    /// Added to the device's latency: sound that should leave earlier still.
+    trim: Span,
+    tap: Option<Tap>,
+    /// The rate and channels the tap's file has.
+    recorded: (u32, usize),
+    clock: Clock,
+    counters: Arc<Counters>,
+    load: f64,
+    resyncs: u32,
+}
+
+impl Driver {
+    /// Plays what `renderer` renders; at first in its rate and channels, which a recording has for good.
+    ///
+    /// `trim` is added to every device's latency: positive is earlier. `clock` times the callback; `tap` records what was
+    /// played.
+    pub fn new(renderer: Renderer, trim: Span, tap: Option<Tap>, clock: Clock) -> Driver {
+        let (rate, channels) = (renderer.rate(), renderer.channels());
+        let counters = Arc::clone(renderer.counters());
+        Driver {
+            renderer,
+            frames: FrameClock::new(f64::from(rate)),
+            channels,
+            rate,
+            trim,
+            tap,
+            recorded: (rate, channels),
+            clock,
+            counters,
+            load: 0.0,
+            resyncs: 0,
+        }
+    }
+
+    fn measure(&mut self, now: LocalTime, frames: usize, latency: Span) {
+        let allowed = frames as f64 / f64::from(self.rate);
+        let load = (self.clock.now() - now).as_secs_f64() / allowed;
+        self.load += LOAD_WEIGHT * (load - self.load);
+        let quality = self.frames.quality();
+        // The device may have counted some of these itself; what the clock finds is what was heard.
+        self.counters.resyncs.fetch_add(u64::from(quality.resyncs - self.resyncs), Relaxed);
+        self.resyncs = quality.resyncs;
+        self.counters.load_ppm.store((self.load * 1e6) as u32, Relaxed);
+        self.counters.peak_load_ppm.fetch_max((load * 1e6) as u32, Relaxed);
+        self.counters.device_ppb.store((quality.ppm * 1e3) as i32, Relaxed);
+        self.counters.frame_sigma_ns.store(quality.sigma.as_nanos() as u32, Relaxed);
+        self.counters.latency_ns.store(latency.as_nanos(), Relaxed);
+    }
+}
+
+impl Callback for Driver {
+    fn configure(&mut self, format: Format) {
+        self.rate = format.rate;
+        self.channels = usize::from(format.channels);
+        self.renderer.configure(format.rate, self.channels);
+        self.frames = FrameClock::new(f64::from(format.rate));
+        self.resyncs = 0;
+        if self.tap.is_some() && self.recorded != (self.rate, self.channels) {
+            let (rate, channels) = self.recorded;
+            tracing::warn!(
+                "the recording pauses: it has {channels} channels at {rate} Hz, the device {} at {} Hz",
+                self.channels,
+                self.rate
+            );
+        }
+    }
+
+    fn render(&mut self, now: LocalTime, latency: Span, out: &mut [f32]) {
+        let frames = out.len() / self.channels;
+        let latency = latency + self.trim;
+        let wake = self.frames.begin(frames as u32, now);
+        // From here on the map speaks of the connector: what must coincide is the sound that leaves it.
+        let connector = FrameMap { frame: self.renderer.frame(), local: wake.local + latency, ..wake };
+        self.renderer.render(connector, latency, out);
+        if let Some(tap) = &mut self.tap
+            && self.recorded == (self.rate, self.channels)
+        {
+            tap.push(out);
+        }
+        self.measure(now, frames, latency);
+    }
+
+    fn xrun(&mut self) {
+        count(&self.counters.xruns);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Action, Event, Origin, When};
+    use crate::renderer::Settings;
+    use crate::stream::Streams;
+    use crate::{Control, lane};
+    use downbeat_sync::{ClockEstimate, EnsembleTime};
+
+    const START: u64 = 1 << 40;
+
+    fn driver(trim: Span) -> (Control, Driver) {
+        let (control, stage) = lane(64);
+        let settings = Settings { channels: 1, limiter: false, ..Settings::default() };
+        let estimate = ClockEstimate::new(LocalTime::from_ticks(START), EnsembleTime::from_bits(START));
+        let renderer = Renderer::new(settings, stage, Streams::none(), estimate);
+        (control, Driver::new(renderer, trim, None, Clock::new()))
+    }
+
+    /// Runs a device that wakes exactly in time; the local times at which a click leaves the connector.
+    fn run(driver: &mut Driver, rate: u32, from: Span, blocks: u32, latency: Span) -> Vec<Span> {
+        driver.configure(Format { rate, channels: 1, block: 64, max_block: 64 });
+        let mut heard = Vec::new();
+        for block in 0..blocks {
+            let since = from + Span::from_ratio(i128::from(block) * 64, i128::from(rate));
+            let mut out = [0.0; 64];
+            driver.render(LocalTime::from_ticks(START) + since, latency, &mut out);
+            let click = out.iter().position(|sample| *sample != 0.0);
+            heard.extend(click.map(|n| since + latency + Span::from_ratio(n as i128, i128::from(rate))));
+        }
+        heard
+    }
+
+    fn click_at(control: &mut Control, due: Span) {
+        let when = When::At(EnsembleTime::from_bits(START) + due);
+        let event = Event { when, from: Origin(0), late: None, action: Action::Click { gain: 1.0 } };
+        control.send(event).expect("the ring has room");
+    }
+
+    #[test]
+    fn sound_leaves_the_connector_at_its_timetag_whatever_the_latency() {
+        for latency in [Span::ZERO, Span::from_micros(10_667), Span::from_millis(80)] {
+            let (mut control, mut driver) = driver(Span::ZERO);
+            let due = Span::from_millis(250);
+            click_at(&mut control, due);
+            let heard = run(&mut driver, 48_000, Span::ZERO, 400, latency);
+            assert_eq!(heard.len(), 1);
+            assert!((heard[0] - due).abs() <= Span::from_micros(11), "{} after {latency}", heard[0] - due);
+        }
+    }
+
+    #[test]
+    fn a_trim_of_two_milliseconds_is_two_milliseconds_earlier() {
+        let (mut control, mut driver) = driver(Span::from_millis(2));
+        click_at(&mut control, Span::from_millis(250));
+        let heard = run(&mut driver, 48_000, Span::ZERO, 400, Span::ZERO);
+        assert_eq!(heard, [Span::from_millis(248)]);
+    }
+
+    #[test]
+    fn what_waits_goes_on_waiting_on_the_next_device() {
+        let (mut control, mut driver) = driver(Span::ZERO);
+        let due = Span::from_millis(900);
+        click_at(&mut control, due);
+        assert!(run(&mut driver, 48_000, Span::ZERO, 100, Span::from_millis(5)).is_empty());
+        // The first device is lost at 133 ms; a card of another rate takes over at 500 ms.
+        let heard = run(&mut driver, 44_100, Span::from_millis(500), 400, Span::from_millis(7));
+        assert_eq!(heard.len(), 1);
+        assert!((heard[0] - due).abs() <= Span::from_micros(12), "{}", heard[0] - due);
+    }
+}
