@@ -52,8 +52,7 @@ impl Feeder {
     /// Opens and closes what was asked for, then reads one piece for the stream that needs it most; `true` if more could
     /// be read at once.
     ///
-    /// Call it until it says `false`, then again within a few milliseconds while streams are open. Offline, call it
-    /// until it says `false` before each block: then no frame is ever missing. Blocks on the disk.
+    /// Call it until it says `false`, then again within a few milliseconds while streams are open. Blocks on the disk.
     pub fn step(&mut self) -> bool {
         self.answer();
         let neediest = self.inlets.iter_mut().max_by_key(|inlet| inlet.wants());

@@ -1,6 +1,7 @@
 //! Every way of storing a sample, hound as the oracle, and headers that lie.
 
 use super::*;
+use crate::scratch::{Scratch, write_wav};
 use hound::{SampleFormat, WavSpec, WavWriter};
 use proptest::prelude::*;
 use std::io::Cursor;
@@ -76,6 +77,7 @@ fn wider_containers_and_the_extensible_format_are_read() {
     let padded = [0, 0, 0x80, 0x5a, 0, 0, 0x40, 0xa5];
     assert_eq!(mono(plain(1, 1, 24, 4), &padded).unwrap(), [-1.0, 0.5]);
     assert_eq!(mono(extensible(1, 1, 24, 3), &[0, 0, 0x80]).unwrap(), [-1.0]);
+    assert_eq!(mono(extensible(1, 1, 32, 4), &[0, 0, 0, 0xc0]).unwrap(), [-0.5]);
     assert_eq!(mono(extensible(1, 1, 20, 3), &[0, 0, 0xc0]).unwrap(), [-0.5]);
     assert_eq!(mono(extensible(3, 1, 32, 4), &0.75f32.to_le_bytes()).unwrap(), [0.75]);
 }
@@ -125,6 +127,25 @@ fn chunks_of_odd_length_pipes_and_rf64_are_understood() {
     let length = 12 + 36 + 24 + 4;
     long[length..length + 4].fill(0xff);
     assert_eq!(decode(long).unwrap(), [[0.5, -0.5]]);
+}
+
+#[test]
+fn a_long_file_is_held_by_its_head_and_what_follows_it() {
+    let scratch = Scratch::new("long");
+    let path = scratch.path("long.wav");
+    let samples: Vec<f32> = (0..1_000).map(|n| n as f32).collect();
+    write_wav(&path, &[&samples]);
+    let load = |whole: f64, head: f64| load_clip(&path, ClipConfig { whole, head }).unwrap();
+    let second = 1.0 / f64::from(RATE);
+
+    let clip = load(999.0 * second, 100.0 * second);
+    assert_eq!((clip.frames(), clip.head_frames(), clip.rest()), (1_000, 100, Some(path.as_path())));
+    assert_eq!(clip.head(0)[..GUARD], [0.0; GUARD]);
+    assert_eq!(clip.head(0)[GUARD..], samples[..100 + GUARD]);
+    for whole in [load(1_000.0 * second, 0.0), load(f64::INFINITY, 1.0), load(0.0, 968.0 * second)] {
+        assert_eq!((whole.head_frames(), whole.rest()), (1_000, None));
+        assert_eq!(whole.head(0)[GUARD..GUARD + 1_000], samples);
+    }
 }
 
 #[test]
