@@ -128,7 +128,7 @@ impl Format {
             (PCM, _, 2) => Coding::Int16,
             (PCM, _, 3) => Coding::Int24,
             // `arecord -f S24_LE` leaves the upper byte to chance. A container said to be full has its valid bits on top,
-            // as the specification wants it and sox reads it.
+            // as the specification wants it and libsndfile reads it.
             (PCM, 24, 4) => Coding::Int24,
             (PCM, _, 4) => Coding::Int32,
             (FLOAT, 32, 4) => Coding::Float32,
