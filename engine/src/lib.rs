@@ -32,7 +32,10 @@ mod sampler;
 mod schedule;
 #[cfg(test)]
 mod scratch;
+mod sinc;
 mod source;
+#[cfg(test)]
+mod spectrum;
 mod stream;
 mod table;
 mod tone;

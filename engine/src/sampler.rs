@@ -1,11 +1,11 @@
 //! [`Sampler`]: plays a clip at any speed, from any fractional onset, out of memory or as it streams from disk.
 //!
-//! Not for: level, place and envelope (`voice`), reading files (`wav`, `stream`), the mathematics between two frames
+//! Not for: level, place and envelope (`voice`), reading files (`wav`, `feeder`), the mathematics between two frames
 //! (`interp`).
 
 use crate::clip::{Clip, GUARD};
 use crate::event::{Param, Play};
-use crate::interp::{Interp, Kernels, MAX_REACH, Place};
+use crate::interp::{Interp, Kernel, MAX_REACH};
 use crate::ramp::Ramp;
 use crate::source::{MAX_RUN, Progress, Run, Source, Start};
 use crate::stream::StreamReader;
@@ -14,24 +14,50 @@ use std::sync::Arc;
 /// Frames of a clip looked at for one piece of a run, at most.
 const WINDOW: usize = 1_024;
 
+/// Frames of a clip per output frame, at most: more would overflow the position within the lifetime of a node.
+const MAX_STEP: f64 = (1 << 20) as f64;
+
 /// One clip being played. `RT:` yes.
 pub(crate) struct Sampler {
     clip: Arc<Clip>,
     reader: Option<Box<StreamReader>>,
-    kernels: &'static Kernels,
     interp: Interp,
     looped: bool,
-    /// Of the next output frame, in frames of the endlessly repeated clip, times 2^64.
-    position: i128,
+    /// Of the next output frame.
+    position: Position,
     /// Frames of the clip per output frame.
     step: Ramp,
-    /// Frames of the clip per output frame at speed 1.
-    natural: f64,
+    output_rate: f64,
     starved: u64,
 }
 
+/// A place in the endless repetition of a clip [frames * 2^32].
+///
+/// An integer, so that a step added ten million times is ten million steps, in whatever portions it is added. What is
+/// lost of a step by rounding is less than 2^-33 of a frame: a hundredth of a frame in half an hour.
+type Position = i128;
+
+/// What a piece of a run reads from the clip: `len` frames from `first` on.
+#[derive(Clone, Copy)]
+struct Span {
+    first: i64,
+    len: usize,
+}
+
+/// Where the frames of a span are.
+enum Frames {
+    /// In the head, in one piece.
+    Head,
+    /// In memory, but beyond a seam: behind the end, or where a loop begins anew.
+    Scattered,
+    /// In the stream's window, which begins at this frame.
+    Streamed(i64),
+    /// Not yet there.
+    Missing,
+}
+
 impl Sampler {
-    /// A clip about to be played. `reader` must be there if the clip has a rest, opened at [`Sampler::stream_from`].
+    /// A clip about to be played. `reader` is for a clip with a rest, opened at [`Sampler::stream_from`].
     pub(crate) fn new(
         play: &Play,
         clip: Arc<Clip>,
@@ -39,16 +65,13 @@ impl Sampler {
         start: Start,
         interp: Interp,
     ) -> Sampler {
-        let natural = f64::from(clip.rate()) / start.rate;
-        let step = natural * f64::from(play.rate);
         Sampler {
             position: position(play, &clip, &start),
             reader,
-            kernels: Kernels::get(),
             interp,
             looped: play.looped,
-            step: Ramp::new(step),
-            natural,
+            step: Ramp::new(step(&clip, start.rate, play.rate)),
+            output_rate: start.rate,
             starved: 0,
             clip,
         }
@@ -56,18 +79,20 @@ impl Sampler {
 
     /// How many frames before the first one after its onset a clip is to be begun, so that its kernel's ringing ahead
     /// of the onset is heard. `offset` is that first frame's distance from the onset [0 to 1].
+    ///
+    /// None where no interpolation is due, nor for a start within the clip, which is a cut.
     pub(crate) fn lead(play: &Play, clip: &Clip, rate: f64, offset: f64, interp: Interp) -> u32 {
-        let step = f64::from(clip.rate()) / rate * f64::from(play.rate);
+        let step = step(clip, rate, play.rate);
         if play.start > 0.0 || (step == 1.0 && offset == 0.0) {
             return 0;
         }
-        let reach = Kernels::get().reach(interp, step) as f64;
+        let reach = Kernel::choose(interp, step).reach() as f64;
         ((reach / step + offset) as u32).min(interp.lead())
     }
 
     /// The frame of the clip to open its stream at.
     pub(crate) fn stream_from(play: &Play, clip: &Clip, start: &Start) -> u64 {
-        ((position(play, clip, start) >> 64) - MAX_REACH as i128).max(0) as u64
+        reach_back(position(play, clip, start)) as u64
     }
 
     /// Whether this is the clip it plays.
@@ -85,58 +110,169 @@ impl Sampler {
         std::mem::take(&mut self.starved)
     }
 
-    /// Whether the next output frame and all after it are frames of the clip as they are.
-    fn plain(&self) -> bool {
-        self.step.at_rest() && self.step.value() == 1.0 && self.position as u64 == 0
-    }
+    /// Plays the next frames at a speed that does not change; how many it was: 0 at the end of the clip.
+    fn steady(&mut self, run: &mut Run<'_>, from: usize) -> usize {
+        let step = self.step.value();
+        let kernel = Kernel::choose(self.interp, step);
+        let reach = kernel.reach();
+        let fixed_step = fixed(step);
+        let room = ((WINDOW - 2 * reach - 2) as f64 / step) as usize;
+        let wanted = (run[0].len() - from).min(room.max(1));
+        let fraction = self.position as u32;
 
-    /// How many output frames are left of a clip that is not looped, in units of the position.
-    fn end(&self) -> i128 {
-        if self.looped {
-            return i128::MAX;
+        if step == 1.0 {
+            let plain = self.position as u32 == 0;
+            let reach = if plain { 0 } else { reach };
+            let count = self.frames_left(reach).min(wanted);
+            let first = whole(self.position) + i64::from(!plain) - reach as i64;
+            let span = Span { first, len: count + (2 * reach).saturating_sub(1) };
+            self.render(span, run, from..from + count, |window, out| {
+                if plain { out.copy_from_slice(window) } else { kernel.filter(window, fraction, out) }
+            });
+            self.position += (count as i128) << 32;
+            return count;
         }
-        let reach = if self.plain() { 0 } else { self.kernels.reach(self.interp, self.step.value()) };
-        (i128::from(self.clip.frames()) + reach as i128) << 64
+
+        let (mut indices, mut fractions) = ([0; MAX_RUN], [0; MAX_RUN]);
+        let first = whole(self.position);
+        let end = self.end(reach);
+        let mut at = u64::from(fraction);
+        for (index, fraction) in indices[..wanted].iter_mut().zip(&mut fractions) {
+            *index = (at >> 32) as u32;
+            *fraction = at as u32;
+            at += fixed_step as u64;
+        }
+        let mut count = wanted;
+        if self.position + wanted as i128 * fixed_step > end {
+            let left = end - self.position;
+            count = (0..wanted).find(|i| *i as i128 * fixed_step >= left).unwrap_or(wanted);
+        }
+        if count > 0 {
+            let len = indices[count - 1] as usize + 2 * reach;
+            let span = Span { first: first + 1 - reach as i64, len };
+            self.render(span, run, from..from + count, |window, out| {
+                kernel.read(window, &indices[..count], &fractions[..count], out);
+            });
+        }
+        self.position += count as i128 * fixed_step;
+        count
     }
 
-    /// Plays up to `out.len()` frames in one piece; how many it was.
-    fn piece(&mut self, run: &mut Run<'_>, at: usize, len: usize) -> usize {
-        let plain = self.plain();
-        let reach = if plain { 0 } else { self.kernels.reach(self.interp, self.step.value()) };
-        let base = (self.position >> 64) as i64 - (reach as i64 - 1).max(0);
-        let mut places = [Place::default(); MAX_RUN];
+    /// Plays the next frames of a changing speed, as long as one kernel serves; how many it was: 0 at the end.
+    fn gliding(&mut self, run: &mut Run<'_>, from: usize) -> usize {
+        let kernel = Kernel::choose(self.interp, self.step.value());
+        let reach = kernel.reach();
+        let end = self.end(reach);
+        let first = whole(self.position);
+        let (mut indices, mut fractions) = ([0; MAX_RUN], [0; MAX_RUN]);
         let mut count = 0;
-        let end = self.end();
-        let mut span = 0;
-        while count < len && self.position < end {
-            let index = ((self.position >> 64) as i64 - (reach as i64 - 1).max(0) - base) as u64;
-            if count > 0 && index as usize + 2 * reach + 1 > WINDOW {
+        let mut len = 0;
+        while count < run[0].len() - from && !self.step.at_rest() && self.position < end {
+            let index = (whole(self.position) - first) as usize;
+            let step = self.step.value();
+            let other_kernel = !kernel.is(Kernel::choose(self.interp, step));
+            if count > 0 && (other_kernel || index + 2 * reach > WINDOW) {
                 break;
             }
-            places[count] = Place { index: index as u32, fraction: (self.position as u64 >> 32) as u32 };
-            span = index as usize + (2 * reach).max(1);
-            self.position += fixed(self.step.step());
+            indices[count] = index as u32;
+            fractions[count] = self.position as u32;
+            len = index + 2 * reach;
             count += 1;
+            self.position += fixed(step);
+            self.step.skip(1);
         }
-        let mut window = [0.0; WINDOW];
-        for (channel, out) in run[..self.clip.channels()].iter_mut().enumerate() {
-            let out = &mut out[at..at + count];
-            for (i, frame) in window[..span].iter_mut().enumerate() {
-                let frame_at = base + i as i64;
-                let frames = self.clip.frames() as i64;
-                *frame = if frame_at < 0 || (!self.looped && frame_at >= frames) {
-                    0.0
-                } else {
-                    self.clip.head(channel).get(GUARD + (frame_at % frames) as usize).copied().unwrap_or(0.0)
-                };
-            }
-            if plain {
-                out.copy_from_slice(&window[..count]);
-            } else {
-                self.kernels.read(self.interp, &window[..span], &places[..count], out);
-            }
-        }
+        let span = Span { first: first + 1 - reach as i64, len };
+        self.render(span, run, from..from + count, |window, out| {
+            kernel.read(window, &indices[..count], &fractions[..count], out);
+        });
         count
+    }
+
+    /// Hands the span of every channel to `read`, to fill these frames of the run.
+    fn render(
+        &mut self,
+        span: Span,
+        run: &mut Run<'_>,
+        frames: std::ops::Range<usize>,
+        read: impl Fn(&[f32], &mut [f32]),
+    ) {
+        let place = self.locate(span);
+        for (channel, out) in run[..self.clip.channels()].iter_mut().enumerate() {
+            let out = &mut out[frames.clone()];
+            match place {
+                Frames::Head => {
+                    let at = (span.first + GUARD as i64) as usize;
+                    read(&self.clip.head(channel)[at..at + span.len], out);
+                }
+                Frames::Scattered => read(self.collect(span, channel, &mut [0.0; WINDOW]), out),
+                Frames::Streamed(first) => {
+                    let Some(reader) = &self.reader else { continue };
+                    let frames = reader.channel(channel);
+                    if span.first >= first {
+                        let at = (span.first - first) as usize;
+                        read(&frames[at..at + span.len], out);
+                    } else {
+                        let silent = (first - span.first) as usize;
+                        let mut window = [0.0; WINDOW];
+                        window[silent..span.len].copy_from_slice(&frames[..span.len - silent]);
+                        read(&window[..span.len], out);
+                    }
+                }
+                Frames::Missing => {}
+            }
+        }
+        if matches!(place, Frames::Missing) {
+            self.starved += frames.len() as u64;
+        }
+    }
+
+    /// Finds out where a span is, and has it made readable if it streams.
+    fn locate(&mut self, span: Span) -> Frames {
+        let end = span.first + span.len as i64;
+        let streamed = self.clip.rest().is_some();
+        // Only where silence follows, it may be read behind the end.
+        let tail = if streamed || self.looped { 0 } else { GUARD };
+        if span.first >= -(GUARD as i64) && end <= (self.clip.head_frames() + tail) as i64 {
+            return Frames::Head;
+        }
+        if !streamed {
+            return Frames::Scattered;
+        }
+        let first = reach_back(self.position);
+        let arrived =
+            self.reader.as_mut().is_some_and(|reader| reader.advance(first as u64, end.max(first) as u64));
+        if arrived { Frames::Streamed(first) } else { Frames::Missing }
+    }
+
+    /// Copies a span of a clip that is all in memory: silence before it, and behind its end unless it is looped.
+    fn collect<'a>(&self, span: Span, channel: usize, window: &'a mut [f32; WINDOW]) -> &'a [f32] {
+        let frames = self.clip.frames() as i64;
+        let clip = &self.clip.head(channel)[GUARD..GUARD + frames as usize];
+        let window = &mut window[..span.len];
+        let mut done = (-span.first).clamp(0, span.len as i64) as usize;
+        while done < span.len {
+            let at = span.first + done as i64;
+            if at >= frames && !self.looped {
+                break;
+            }
+            let at = (at % frames) as usize;
+            let count = (span.len - done).min(clip.len() - at);
+            window[done..done + count].copy_from_slice(&clip[at..at + count]);
+            done += count;
+        }
+        window
+    }
+
+    /// The position at which nothing is left to be heard by a kernel of this reach.
+    fn end(&self, reach: usize) -> Position {
+        if self.looped { Position::MAX } else { (i128::from(self.clip.frames()) + reach as i128) << 32 }
+    }
+
+    /// How many steps of one frame are left.
+    fn frames_left(&self, reach: usize) -> usize {
+        // Rounded up: a last frame may begin a fraction before the end.
+        let left = -(self.position.saturating_sub(self.end(reach)) >> 32);
+        left.clamp(0, MAX_RUN as i128) as usize
     }
 }
 
@@ -147,35 +283,62 @@ impl Source for Sampler {
 
     fn fill(&mut self, run: &mut Run<'_>) -> Progress {
         let len = run[0].len();
-        if self.clip.frames() == 0 {
-            return Progress::Done(0);
-        }
         let mut at = 0;
         while at < len {
-            if self.position >= self.end() {
+            let count = match self.clip.frames() {
+                0 => 0,
+                _ if self.step.at_rest() => self.steady(run, at),
+                _ => self.gliding(run, at),
+            };
+            if count == 0 {
                 return Progress::Done(at);
             }
-            at += self.piece(run, at, len - at);
+            at += count;
         }
         Progress::Playing
     }
 
     fn set(&mut self, param: Param, value: f32, frames: u32) -> bool {
         if param == Param::Rate {
-            self.step.head_for(self.natural * f64::from(value), frames);
+            self.step.head_for(step(&self.clip, self.output_rate, value), frames);
         }
         param == Param::Rate
     }
 }
 
-fn position(play: &Play, clip: &Clip, start: &Start) -> i128 {
-    let step = f64::from(clip.rate()) / start.rate * f64::from(play.rate);
-    // A whole frame, so that an unpitched clip is copied from wherever it starts.
-    let first = (play.start * f64::from(clip.rate())).round();
-    fixed(first) + fixed((start.offset + start.skip) * step)
+/// Frames of the clip per output frame.
+fn step(clip: &Clip, output_rate: f64, rate: f32) -> f64 {
+    (f64::from(clip.rate()) / output_rate * f64::from(rate)).clamp(0.0, MAX_STEP)
 }
 
-/// A number of frames in units of the position.
-fn fixed(frames: f64) -> i128 {
-    (frames * 2f64.powi(64)) as i128
+/// Where in the clip the first frame filled lies.
+fn position(play: &Play, clip: &Clip, start: &Start) -> Position {
+    // A whole frame, so that an unpitched clip is a copy from wherever it starts.
+    let first = (play.start * f64::from(clip.rate())).round();
+    let frames = clip.frames() as f64;
+    let first = if first < frames {
+        first
+    } else if play.looped {
+        first % frames.max(1.0)
+    } else {
+        // Behind the end: not even the last frames' ringing is left.
+        frames + MAX_REACH as f64
+    };
+    fixed(first) + fixed((start.offset + start.skip) * step(clip, start.rate, play.rate))
 }
+
+/// The frame before which no kernel looks at this position, nor at any after it.
+fn reach_back(position: Position) -> i64 {
+    (whole(position) - MAX_REACH as i64).max(0)
+}
+
+fn whole(position: Position) -> i64 {
+    (position >> 32) as i64
+}
+
+fn fixed(frames: f64) -> Position {
+    (frames * 2f64.powi(32)).round() as Position
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@
 
 use crate::clip::Clip;
 use crate::event::{Instrument as InstrumentEvent, Param, Play, Target, Tone, VoiceId};
-use crate::interp::{Interp, Kernels};
+use crate::interp::{self, Interp};
 use crate::lane::{Bank, MAX_INSTRUMENTS};
 use crate::sampler::Sampler;
 use crate::source::{MAX_RUN, Source, Start};
@@ -41,7 +41,7 @@ pub struct Voices {
 impl Voices {
     /// Room for `max` voices at `rate` frames per second. Takes all memory it will ever need.
     pub fn new(max: usize, rate: f64, interp: Interp) -> Voices {
-        Kernels::get();
+        interp::prepare();
         let slots = max.max(1) + FADING;
         Voices {
             slots: (0..slots).map(|_| None).collect(),
