@@ -8,15 +8,16 @@ SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 export DEBIAN_FRONTEND := noninteractive
 
-# To build; and to test against real peers.
+# To build; to test against real peers; to measure beside them.
 BUILD_PACKAGES := build-essential pkg-config libasound2-dev
 TEST_PACKAGES := python3-venv puredata-core pd-osc pd-mrpeach-net liblo-tools jackd2
+BENCH_PACKAGES := liblo-dev liboscpack-dev supercollider-server
 
 # The python-osc versions that the tests play with: the one most tutorials pin, and the newest.
 PYTHON_OSC := 1.9.3 1.10.2
 VENVS := $(PYTHON_OSC:%=.venv/python-osc-%/ready)
 
-.PHONY: run test lint bench setup rust build-packages test-packages
+.PHONY: run test lint bench setup rust build-packages test-packages bench-packages
 
 run: rust build-packages
 	cargo build --release --locked
@@ -31,8 +32,8 @@ lint: rust build-packages
 	cargo clippy --workspace --all-targets --features jack --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
-bench: setup
-	cargo bench --workspace --locked
+bench: setup bench-packages
+	cargo bench --locked --bench '*'
 
 setup: rust build-packages test-packages $(VENVS)
 
@@ -49,6 +50,9 @@ build-packages:
 
 test-packages:
 	@$(call install,$(BUILD_PACKAGES) $(TEST_PACKAGES))
+
+bench-packages:
+	@$(call install,$(BUILD_PACKAGES) $(TEST_PACKAGES) $(BENCH_PACKAGES))
 
 # Asks dpkg which of the packages are missing, and apt to install those.
 define install

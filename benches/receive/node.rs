@@ -1,0 +1,73 @@
+//! The node's own path as a receiver: reactor, address space, ring, and a renderer at the other end.
+//!
+//! What counts as understood is what the renderer took out of the ring. Not for: sound, which nobody hears here.
+
+use super::receivers::{THREAD, answer};
+use downbeat_engine::{Clip, Immediate, Onset, Renderer, Settings, Stage, Streams, lane};
+use downbeat_net::{Hub, HubConfig, NetCounters, Node, Reactor, Sockets, StreamLimits};
+use downbeat_sync::{Clock, ClockEstimate, FollowWall, FrameMap, Span};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{channel, sync_channel};
+
+const RATE: u32 = 48_000;
+const BLOCK: usize = 256;
+
+/// Receives until standard input ends.
+pub(crate) fn run() {
+    let settings = Settings {
+        rate: RATE,
+        drain: usize::MAX,
+        // A clip of one frame, played on the next frame there is: the least that can sound.
+        immediate: Immediate::Asap,
+        onset: Onset::Frame,
+        ..Settings::default()
+    };
+    let clock = Clock::new();
+    let (control, stage) = lane(settings.agenda);
+    let counters = Arc::clone(control.counters());
+    let net = Arc::new(NetCounters::default());
+    let config = HubConfig {
+        name: "bench".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        score: downbeat_net::score::ScoreConfig { events: settings.agenda, ..Default::default() },
+        follow: FollowWall::Follow,
+    };
+    let mut hub = Hub::new(config, control, Arc::clone(&net), clock.anchor());
+    hub.add_sample("hat", Arc::new(Clip::from_channels(RATE, &[&[0.25]]))).expect("the engine is empty");
+    let sockets = Sockets::bind(Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), 0, &[]).expect("loopback is there");
+    let port = sockets.local_addr().expect("they are bound").port();
+
+    spawn("renderer", move || render(settings, stage, clock));
+    spawn(THREAD, move || {
+        let reactor = Reactor::new(sockets, clock, StreamLimits::default(), net);
+        // Nothing is loaded and no device changes here; the ends stay open as long as the node runs.
+        let (loads, _loader) = sync_channel(1);
+        let (_telling, notices) = channel();
+        let mut node = Node::new(hub, loads, notices);
+        reactor.expect("the system has descriptors").run(&mut node).expect("it polls too");
+    });
+    answer(port, || counters.events.load(Relaxed));
+}
+
+/// Renders block after block, each when it is due.
+fn render(settings: Settings, stage: Stage, clock: Clock) {
+    let start = clock.now();
+    let estimate = ClockEstimate::new(start, clock.anchor().wall);
+    let map = FrameMap::new(0, start, f64::from(RATE));
+    let mut renderer = Renderer::new(settings, stage, Streams::none(), estimate);
+    let mut out = [0.0f32; 2 * BLOCK];
+    for frame in (0u64..).step_by(BLOCK) {
+        let early = map.local_at(frame) - clock.now();
+        if early > Span::ZERO {
+            std::thread::sleep(early.into());
+        }
+        renderer.render(map, Span::ZERO, &mut out);
+        std::hint::black_box(&mut out);
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) {
+    std::thread::Builder::new().name(name.into()).spawn(work).expect("there is room for a thread");
+}
