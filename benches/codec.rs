@@ -73,8 +73,8 @@ fn packets() -> Vec<(&'static str, Vec<u8>)> {
         }
         packet
     };
-    let play = message("/play", &["kick".into(), 1.into(), 0.5_f32.into()]);
-    let ten: Vec<_> = (0..10).map(|n| message("/play", &["kick".into(), n.into(), 0.5_f32.into()])).collect();
+    let play = message("/play", &["bd".into(), 1.into(), 0.5_f32.into()]);
+    let ten: Vec<_> = (0..10).map(|n| message("/play", &["bd".into(), n.into(), 0.5_f32.into()])).collect();
     let every_type = [
         Arg::Int(1),
         Arg::Float(0.5),
@@ -122,7 +122,7 @@ fn packets() -> Vec<(&'static str, Vec<u8>)> {
         "superpiano".into(),
     ];
     vec![
-        ("/volume ,if", message("/volume", &[3.into(), 0.5_f32.into()])),
+        ("/synth/1/freq ,if", message("/synth/1/freq", &[3.into(), 0.5_f32.into()])),
         ("/play ,sif", play),
         ("bundle of ten /play ,sif", bundle(&ten)),
         ("every type but S", message("/types", &every_type)),
