@@ -89,7 +89,7 @@ impl Card {
             usher,
             host: order.host,
             format,
-            name: device.to_string(),
+            name: name(order.host, &device),
             notes,
             #[cfg(feature = "jack")]
             patch,
@@ -159,6 +159,14 @@ fn hear(error: &cpal::Error, signals: &Signals) {
             signals.gone();
         }
         _ => signals.error(),
+    }
+}
+
+/// The name the user can give to get this device, where devices have one.
+fn name(host: Host, device: &cpal::Device) -> String {
+    match device.id() {
+        Ok(id) if host == Host::Alsa => id.id().to_owned(),
+        _ => device.to_string(),
     }
 }
 

@@ -13,10 +13,16 @@ use std::sync::Arc;
 
 /// The first callbacks fill the card's buffer in a rush: their timestamps say nothing.
 const RUSH: u64 = 8;
-/// After an xrun JACK's own clock is wrong for so long.
+/// JACK's own clock is wrong for so long after an xrun, by hundreds of frames at first.
 const UPSET: Span = Span::from_secs(10);
-/// A claim further than this from what the port's latency says is JACK's clock being upset, or not the raw one.
-const BELIEVABLE: Span = Span::from_millis(1);
+/// The earliest tenth of callbacks is about so late, until it is measured.
+const WAKE: Span = Span::from_micros(30);
+/// JACK calls after its cycle began. Who was called this much before it was called by an upset clock.
+const EARLY: Span = Span::from_micros(50);
+/// The earliest tenth of callbacks is less late than this, or else JACK's clock is upset, or is not the raw one.
+const LATE: Span = Span::from_micros(250);
+/// No single claim that is off by more says anything.
+const ABSURD: Span = Span::from_millis(20);
 
 /// How a host says when a block will be heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,14 +87,13 @@ impl Feed {
         let frames = out.len() / self.channels;
         let latency = self.latency(now, raw, stamp, self.span(frames));
         self.signals.called(frames);
-        let xruns = self.signals.xruns();
+        let xrun = std::mem::replace(&mut self.xruns, self.signals.xruns()) != self.xruns;
         let Some(guest) = self.seat.guest() else { return };
         if !self.raised {
             self.raised = true;
             self.signals.set_grant(raise_this_thread(AUDIO_PRIORITY));
         }
-        if xruns != self.xruns {
-            self.xruns = xruns;
+        if xrun {
             guest.xrun();
         }
         let mut done = 0;
@@ -117,7 +122,8 @@ impl Feed {
         }
         if self.signals.claimed() != self.claimed {
             self.claimed = self.signals.claimed();
-            self.filter.restart();
+            let exact = self.stamps == Stamps::Absolute;
+            self.filter.restart(if exact { self.claimed - LATE } else { Span::ZERO });
         }
         let claim = match self.stamps {
             Stamps::Relative => relative_claim(stamp),
@@ -126,16 +132,24 @@ impl Feed {
         if let Some(claim) = claim.filter(|_| self.calls > RUSH) {
             self.filter.observe(claim, block);
         }
-        let latency = self.filter.latency().unwrap_or(self.claimed);
+        let latency = self.filter.latency().unwrap_or(self.claimed - WAKE);
         self.signals.set_latency(latency);
         latency
     }
 
-    fn absolute_claim(&self, now: LocalTime, raw: LocalTime, stamp: OutputStreamTimestamp) -> Option<Span> {
+    fn absolute_claim(
+        &mut self,
+        now: LocalTime,
+        raw: LocalTime,
+        stamp: OutputStreamTimestamp,
+    ) -> Option<Span> {
         let heard = Span::from_nanos(stamp.playback.as_nanos() as i64);
         let claim = heard - (raw - LocalTime::from_ticks(0));
+        if claim > self.claimed + EARLY {
+            self.calm_from = self.calm_from.later(now + UPSET);
+        }
         let calm = !now.is_before(self.calm_from);
-        (calm && (claim - self.claimed).abs() < BELIEVABLE).then_some(claim)
+        (calm && (claim - self.claimed).abs() < ABSURD).then_some(claim)
     }
 }
 

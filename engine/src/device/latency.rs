@@ -15,8 +15,8 @@ const STRETCH: Span = Span::from_millis(100);
 const MIN_CLAIMS: usize = 10;
 /// ... and at most this many.
 const MAX_CLAIMS: usize = 256;
-/// Stretches before the median is trusted over what the driver claims for sure.
-const MIN_STRETCHES: usize = 1;
+/// Stretches before the median is trusted.
+const MIN_STRETCHES: usize = 3;
 /// Stretches in the median: a minute of the shortest ones.
 const MAX_STRETCHES: usize = 600;
 /// A move by more than this, in this many stretches running, is a real change and no noise [1 ms, about half a second].
@@ -34,6 +34,8 @@ pub(crate) struct LatencyFilter {
     sorted: Vec<i64>,
     /// How many stretches running were far above (positive) or below (negative).
     strays: i64,
+    /// A stretch below this is not believed [ticks].
+    floor: i64,
 }
 
 impl LatencyFilter {
@@ -46,13 +48,14 @@ impl LatencyFilter {
             oldest: 0,
             sorted: Vec::with_capacity(MAX_STRETCHES),
             strays: 0,
+            floor: 0,
         }
     }
 
     /// Takes one callback's claim and the length of its block.
     pub(crate) fn observe(&mut self, claim: Span, block: Span) {
         self.claims.push(claim.ticks());
-        self.elapsed = self.elapsed + block;
+        self.elapsed += block;
         let enough = self.elapsed >= STRETCH && self.claims.len() >= MIN_CLAIMS;
         if enough || self.claims.len() == MAX_CLAIMS {
             let rank = self.claims.len() - 1 - self.claims.len() / 10;
@@ -69,8 +72,13 @@ impl LatencyFilter {
         (self.sorted.len() >= MIN_STRETCHES).then(|| Span::from_ticks(self.sorted[self.sorted.len() / 2]))
     }
 
-    /// Forgets everything: the device has changed.
-    pub(crate) fn restart(&mut self) {
+    /// Forgets everything: the device has changed. Its latency is at least `floor`.
+    pub(crate) fn restart(&mut self, floor: Span) {
+        self.floor = floor.ticks();
+        self.forget();
+    }
+
+    fn forget(&mut self) {
         self.claims.clear();
         self.elapsed = Span::ZERO;
         self.arrived.clear();
@@ -80,6 +88,9 @@ impl LatencyFilter {
     }
 
     fn end_stretch(&mut self, high: i64) {
+        if high < self.floor {
+            return;
+        }
         if let Some(latency) = self.latency() {
             let off = high - latency.ticks();
             let same_side = off.signum() == self.strays.signum();
@@ -89,7 +100,7 @@ impl LatencyFilter {
                 false => 0,
             };
             if self.strays.unsigned_abs() as usize >= CHANGE_STRETCHES {
-                self.restart();
+                self.forget();
             }
         }
         self.insert(high);
@@ -155,9 +166,19 @@ mod tests {
         let (mut filter, mut seed) = (LatencyFilter::new(), 3);
         feed(&mut filter, &mut seed, 20_000, TRUE_LATENCY, 100);
         let changed = TRUE_LATENCY + Span::from_millis(5);
-        feed(&mut filter, &mut seed, 190, changed, 100);
-        let latency = filter.latency().expect("stretches since the change");
+        feed(&mut filter, &mut seed, 187, changed, 100);
+        let latency = filter.latency().expect("three stretches since the change");
         assert!((changed - latency) < Span::from_micros(60), "{latency}");
+    }
+
+    #[test]
+    fn what_cannot_be_is_not_believed() {
+        let (mut filter, mut seed) = (LatencyFilter::new(), 5);
+        filter.restart(TRUE_LATENCY - Span::from_micros(250));
+        feed(&mut filter, &mut seed, 500, TRUE_LATENCY - Span::from_micros(300), 100);
+        assert_eq!(filter.latency(), None);
+        feed(&mut filter, &mut seed, 500, TRUE_LATENCY, 100);
+        assert!(filter.latency().is_some());
     }
 
     #[test]

@@ -17,6 +17,8 @@ use std::fmt;
 /// How long after a failure a card is tried again; the next waits double up to the longest.
 const FIRST_RETRY: Span = Span::from_millis(500);
 const LAST_RETRY: Span = Span::from_secs(2);
+/// A card that is not paced will not be so soon.
+const UNPACED_RETRY: Span = Span::from_secs(60);
 /// A card that opened must call within this time; sound servers take two seconds to wake up.
 const FIRST_CALL: Span = Span::from_secs(3);
 /// A card is trusted after calling for this long ...
@@ -174,6 +176,9 @@ impl Machine {
 
     fn close(&mut self, now: LocalTime, lost: Lost) -> Action {
         self.back_off(now);
+        if lost == Lost::Unpaced {
+            self.phase = Phase::Away { until: now + UNPACED_RETRY };
+        }
         Action::Close(lost)
     }
 
@@ -310,6 +315,8 @@ mod tests {
         machine.look(at(10), running(0));
         let flood = Signs { callbacks: 20_000, frames: 20_000 * 256, ..Signs::default() };
         assert_eq!(machine.look(at(60), flood), Action::Close(Lost::Unpaced));
+        assert!(matches!(machine.look(at(60_000), flood), Action::Wait(_)));
+        assert_eq!(machine.look(at(60_060), flood), Action::Open);
     }
 
     #[test]

@@ -35,6 +35,7 @@ impl Paced {
         home: Sender<Guest>,
     ) -> io::Result<Paced> {
         let (usher, seat) = seat(home);
+        signals.set_latency(latency(format));
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new()
@@ -60,8 +61,7 @@ impl Drop for Paced {
 
 fn run(format: Format, clock: Clock, signals: &Signals, mut seat: Seat, stop: &AtomicBool) {
     signals.set_grant(raise_this_thread(AUDIO_PRIORITY));
-    let latency = Span::from_ratio(i128::from(format.block), i128::from(format.rate));
-    signals.set_latency(latency);
+    let latency = latency(format);
     let mut out = vec![0.0f32; format.block as usize * usize::from(format.channels)];
     let mut pacer = Pacer::new(clock.now(), format.rate, format.block);
     while !stop.load(Relaxed) {
@@ -83,4 +83,9 @@ fn run(format: Format, clock: Clock, signals: &Signals, mut seat: Seat, stop: &A
             guest.render(tick.at, latency, &mut out);
         }
     }
+}
+
+/// One block.
+fn latency(format: Format) -> Span {
+    Span::from_ratio(i128::from(format.block), i128::from(format.rate))
 }
