@@ -1,9 +1,9 @@
 //! What it costs to read and to write OSC: ours, rosc, liblo and oscpack, in one run, in turn.
 //!
-//! `cargo bench --bench codec` prints nanoseconds per packet, medians of interleaved rounds, and allocations per packet.
-//! Reading means every argument of every message was looked at. liblo and oscpack are measured by small programs built
-//! here with the system's compiler; where their headers are missing (Debian: liblo-dev, liboscpack-dev), their columns
-//! are empty. Not for: sockets.
+//! `cargo bench --bench codec` prints nanoseconds per packet, medians of interleaved rounds, and allocations
+//! per packet. Reading means every argument of every message was looked at. liblo and oscpack are measured by
+//! small programs built here with the system's compiler; where their headers are missing (Debian: liblo-dev,
+//! liboscpack-dev), their columns are empty. Not for: sockets.
 
 use downbeat_net::osc::{self, Arg, BundleWriter};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -241,7 +241,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A program that takes packets as lines of hex, and answers each with the nanoseconds to read and to write it.
+/// A program that takes packets as lines of hex, and answers each with the nanoseconds to read and to write
+/// it.
 struct Peer(PathBuf);
 
 impl Peer {
@@ -281,7 +282,8 @@ thread_local! {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// SAFETY: every call goes to `System` unchanged; the counter is a thread-local without destructor and allocates nothing.
+// SAFETY: every call goes to `System` unchanged; the counter is a thread-local without destructor, and takes no
+// memory of its own.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);

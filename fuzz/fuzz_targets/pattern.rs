@@ -1,4 +1,5 @@
-//! Any bytes as an address pattern, and as an address after the first NUL: no panic, and what must hold of every match.
+//! Any bytes as an address pattern, and as an address after the first NUL: no panic, and what must hold of
+//! every match.
 #![no_main]
 
 use downbeat_net::osc::{MAX_PATTERN, Pattern};

@@ -1,5 +1,5 @@
-//! Any bytes as a TCP stream: the same packets however it is cut, none above the limit, and framed again they come back.
-//! The first byte says how it is cut.
+//! Any bytes as a TCP stream: the same packets however it is cut, none above the limit, and framed again they
+//! come back. The first byte says how it is cut.
 #![no_main]
 
 use downbeat_net::framing::{Broken, Framing, Split, Splitter};

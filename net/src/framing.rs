@@ -1,15 +1,17 @@
 //! [`Splitter`]: from the bytes of a TCP stream to OSC packets, and [`Framing`] the way back.
 //!
-//! Two ways are in use to tell where a packet ends: OSC 1.0 puts its length before it, OSC 1.1 a SLIP END (RFC 1055)
-//! after it. A splitter recognises which one its peer uses. Sans-io: it is given bytes. Not for: what is in a packet (`osc`).
+//! Two ways are in use to tell where a packet ends: OSC 1.0 puts its length before it, OSC 1.1 a SLIP END
+//! (RFC 1055) after it. A splitter recognises which one its peer uses. Sans-io: it is given bytes. Not for:
+//! what is in a packet (`osc`).
 
-/// The usual limit of a packet's size [bytes].
+/// The usual limit of a packet's size, in bytes.
 pub const DEFAULT_LIMIT: usize = 1 << 20;
 
-/// The limit a splitter can be given at most [bytes]: a length prefix then never starts like a packet, with `#` or `/`.
+/// The limit a splitter can be given at most, in bytes: a length prefix then never starts like a packet, with
+/// `#` or `/`.
 pub const MAX_LIMIT: usize = 0x22ff_ffff;
 
-/// Room a splitter keeps between packets [bytes].
+/// Room a splitter keeps between packets, in bytes.
 const KEPT_CAPACITY: usize = 64 << 10;
 
 const END: u8 = 0xc0;
@@ -29,8 +31,8 @@ pub enum Framing {
 impl Framing {
     /// Appends a packet to `out` as it has to stand on the stream.
     ///
-    /// SLIP frames get an END before the packet too, which python-osc needs and nobody minds. `packet` must be smaller
-    /// than 2 GiB.
+    /// SLIP frames get an END before the packet too, which python-osc needs and nobody minds. `packet` must
+    /// be smaller than 2 GiB.
     pub fn frame_into(self, packet: &[u8], out: &mut Vec<u8>) {
         match self {
             Framing::Length => {
@@ -83,7 +85,8 @@ pub enum Broken {
 
 /// Takes a stream apart into packets.
 ///
-/// Its memory is bounded by the limit, and grows only with bytes that arrived, never with those that were announced.
+/// Its memory is bounded by the limit, and grows only with bytes that arrived, never with those that were
+/// announced.
 ///
 /// ```
 /// use downbeat_net::framing::{DEFAULT_LIMIT, Split, Splitter};
@@ -175,7 +178,8 @@ impl Splitter {
         }
     }
 
-    /// END starts a SLIP stream; some senders leave out the first, and it starts like a packet. What is left is a length.
+    /// END starts a SLIP stream; some senders leave out the first, and it starts like a packet. What is left
+    /// is a length.
     fn recognise(&mut self, input: &[u8]) -> Option<Framing> {
         if self.framing.is_none() {
             self.framing = match input.first()? {

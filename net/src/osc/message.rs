@@ -1,7 +1,7 @@
 //! [`Message`] and its arguments: a view of bytes that were checked once, when the view was made.
 //!
-//! Inlined without asking (`inline(always)`) here and in `reader`: results of this size go through memory otherwise,
-//! and a message costs twice as much (`benches/codec.rs`). Not for: bundles (`reader`).
+//! Inlined without asking (`inline(always)`) here and in `reader`: results of this size go through memory
+//! otherwise, and a message costs twice as much (`benches/codec.rs`). Not for: bundles (`reader`).
 
 use super::error::{ErrorKind, OscError};
 use std::fmt;

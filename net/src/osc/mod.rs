@@ -1,8 +1,9 @@
 //! Open Sound Control: what a packet says, whom an address pattern means, and how an answer is written.
 //!
-//! Reading borrows and never allocates: [`read`] iterates over the messages of a packet, whose addresses, strings and
-//! blobs are slices of it. It never recurses, whatever the input nests. One pass both checks and reads, so a consumer that
-//! wants a packet to be all or nothing stages what it read and discards it on an error.
+//! Reading borrows and never allocates: [`read`] iterates over the messages of a packet, whose addresses,
+//! strings and blobs are slices of it. It never recurses, whatever the input nests. One pass both checks and
+//! reads, so a consumer that wants a packet to be all or nothing stages what it read and discards it on an
+//! error.
 //!
 //! ```
 //! use downbeat_net::osc::{self, Arg};
@@ -23,11 +24,11 @@
 //!
 //! | packet | reading |
 //! |---|---|
-//! | no type tags, or tags without the comma (senders of before 2002) | address only; the rest is in [`Message::data`] |
+//! | no type tags (senders of before 2002), or no comma before them | address only; the rest is its [`Message::data`] |
 //! | tag `S`, text that is not UTF-8, a `c` beyond Unicode | as sent: strings are bytes, chars are numbers |
-//! | unknown type tag | refused: the size of its argument is unknown, so the arguments after it are too (liblo) |
+//! | unknown type tag | refused (liblo): where the next argument starts is unknown |
 //! | `[` and `]` that do not pair, arguments shorter or longer than their tags | refused (liblo) |
-//! | a string or blob padded with other bytes than zero | refused (liblo): it is what a misaligned packet looks like |
+//! | a string or blob padded with other bytes than zero | refused (liblo): so a misaligned packet looks |
 //! | bad element in a bundle | those before it are read, then an error; nothing after it is guessed at |
 //! | bundle element of size 0, a size that is negative or not a multiple of four | refused |
 //! | bundle without elements | fine, nothing to do |
@@ -35,9 +36,9 @@
 //! | NaN, infinities | passed on: whether they make sense is for the consumer |
 //!
 //! # Writing
-//! [`write()`] takes the same [`Arg`] the reader gives. It is not left to `rosc`, which cannot carry all that may be
-//! asked back (`/sync/time` echoes any argument): it has no `S`, no text but UTF-8, no `c` beyond Unicode, and lets NULs
-//! through. `rosc` is the oracle of the tests.
+//! [`write()`] takes the same [`Arg`] the reader gives. It is not left to `rosc`, which cannot carry all that
+//! may be asked back (`/sync/time` echoes any argument): it has no `S`, no text but UTF-8, no `c` beyond
+//! Unicode, and lets NULs through. `rosc` is the oracle of the tests.
 
 mod error;
 mod message;

@@ -1,13 +1,15 @@
 //! [`Pattern`]: which addresses an incoming address means.
 //!
-//! OSC 1.0's `?`, `*`, `[a-z]`, `[!a-z]` and `{kick,snare}`, none of which crosses a `/`, and OSC 1.1's `//`, which
-//! spans any number of levels. Bytes are compared as they are. Not for: looking an address up (`score`).
+//! OSC 1.0's `?`, `*`, `[a-z]`, `[!a-z]` and `{kick,snare}`, none of which crosses a `/`, and OSC 1.1's `//`,
+//! which spans any number of levels. Bytes are compared as they are. Not for: looking an address up
+//! (`score`).
 //!
-//! Matching walks through the pattern once and carries the set of all places in the address that the pattern so far
-//! can end at. So its cost is at most the product of both lengths, and `*a*a*a*a*` is no worse than anything else; a
-//! backtracking matcher (or a regular expression) can be sent into years by one packet.
+//! Matching walks through the pattern once and carries the set of all places in the address that the pattern
+//! so far can end at. So its cost is at most the product of both lengths, and `*a*a*a*a*` is no worse than
+//! anything else; a backtracking matcher (or a regular expression) can be sent into years by one packet.
 
-/// Longest pattern with wildcards, and longest remainder of an address after the pattern's literal beginning [bytes].
+/// Longest pattern with wildcards, and longest remainder of an address after the pattern's literal start, in
+/// bytes.
 pub const MAX_PATTERN: usize = 255;
 
 /// An address pattern that was found to be well-formed. A plain address is one too.
@@ -133,7 +135,8 @@ fn split_once(bytes: &[u8], end: u8) -> Option<(&[u8], &[u8])> {
     Some((&bytes[..at], &bytes[at + 1..]))
 }
 
-/// Whether a byte is among the members of a set: single bytes, and ranges `a-z`. A minus at either end is itself.
+/// Whether a byte is among the members of a set: single bytes, and ranges `a-z`. A minus at either end is
+/// itself.
 fn is_member(mut members: &[u8], byte: u8) -> bool {
     while let [first, rest @ ..] = members {
         let last = match rest {

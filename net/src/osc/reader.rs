@@ -262,9 +262,10 @@ mod tests {
     /// Packets that rosc 0.11.4 gets wrong.
     #[test]
     fn traps_of_others() {
-        // Two frames of a stream; the bundle ends where its frame does, and the next frame is no element of it.
+        // Two frames of a stream: the bundle ends with its frame, and the next frame is no element of it.
         let frames = from_hex(
-            "000000202362756e646c650000000000000000010000000c2f6100002c690000000000010000000c2f6200002c69000000000002",
+            "000000202362756e646c650000000000000000010000000c2f6100002c69000000000001\
+             0000000c2f6200002c69000000000002",
         );
         assert_eq!(summary(&frames[4..36]), (vec![(1, Arg::Int(1))], None));
         assert_eq!(summary(&frames[40..]), (vec![(1, Arg::Int(2))], None));

@@ -79,8 +79,8 @@ impl<'o> BundleWriter<'o> {
         self.element(|out| append(out, address.as_ref(), args.into_iter()))
     }
 
-    /// Adds a packet that was written before: a message, or a bundle to be nested. Pd's unpackOSC forgets the outer
-    /// timetag after a nested bundle, so put these last.
+    /// Adds a packet that was written before: a message, or a bundle to be nested. Pd's unpackOSC forgets the
+    /// outer timetag after a nested bundle, so put these last.
     pub fn packet(&mut self, packet: &[u8]) -> Result<&mut Self, WriteError> {
         if packet.is_empty() || !packet.len().is_multiple_of(4) {
             return Err(WriteError::NotAPacket);

@@ -54,7 +54,8 @@ fn rosc_can_carry(timed: &Timed<'_>) -> bool {
         })
 }
 
-/// rosc recurses into bundles and when it frees arrays; the reader has limited the first, this limits the second.
+/// rosc recurses into bundles and when it frees arrays; the reader has limited the first, this limits the
+/// second.
 fn compare_with_rosc(packet: &[u8], messages: &[Timed<'_>]) {
     if packet.iter().filter(|&&byte| byte == b'[').count() > 100 {
         return;
