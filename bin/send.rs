@@ -12,16 +12,15 @@ use downbeat_sync::{Clock, EnsembleTime};
 
 /// Sends the message, then prints the answers if asked to wait for any.
 pub(crate) fn run(args: SendArgs) -> anyhow::Result<()> {
-    let now = Clock::new().anchor().wall;
-    let packet = packet(&args, now)?;
+    let clock = Clock::new();
+    let packet = packet(&args, clock.anchor().wall)?;
     if packet.len() > MAX_DATAGRAM && args.target.is_udp() {
         bail!("the packet has {} bytes, UDP carries {MAX_DATAGRAM} at most: send it to tcp://", packet.len());
     }
     let mut link = args.target.open()?;
     link.send(&packet)?;
     if let Some(wait) = args.reply {
-        let deadline = std::time::Instant::now() + wait.into();
-        link.receive(deadline, print)?;
+        link.receive(clock, wait, print)?;
     }
     Ok(())
 }

@@ -5,14 +5,17 @@
 
 use anyhow::Context;
 use downbeat_net::framing::{DEFAULT_LIMIT, Framing, Split, Splitter};
+use downbeat_sync::{Clock, Span};
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::str::FromStr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a TCP connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A read timeout of zero would mean to wait for ever.
+const SHORTEST_WAIT: Duration = Duration::from_micros(1);
 
 /// `[udp|tcp|slip]://host:port`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,18 +125,28 @@ impl Link {
         sent.with_context(|| format!("cannot send {} bytes to {}", packet.len(), self.target))
     }
 
-    /// Hands every packet that comes back until `deadline` to `take`.
-    pub(crate) fn receive(&mut self, deadline: Instant, mut take: impl FnMut(&[u8])) -> anyhow::Result<()> {
+    /// Hands every packet that comes back within `wait` to `take`.
+    pub(crate) fn receive(
+        &mut self,
+        clock: Clock,
+        wait: Span,
+        mut take: impl FnMut(&[u8]),
+    ) -> anyhow::Result<()> {
         let mut buffer = vec![0; 65_536];
-        while let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
-        {
+        let end = clock.now() + wait;
+        loop {
+            let left = end - clock.now();
+            if left <= Span::ZERO {
+                break;
+            }
+            let left = Some(Duration::from(left).max(SHORTEST_WAIT));
             let received = match &mut self.wire {
                 Wire::Udp(socket) => {
-                    socket.set_read_timeout(Some(left))?;
+                    socket.set_read_timeout(left)?;
                     socket.recv(&mut buffer)
                 }
                 Wire::Tcp { stream, .. } => {
-                    stream.set_read_timeout(Some(left))?;
+                    stream.set_read_timeout(left)?;
                     stream.read(&mut buffer)
                 }
             };

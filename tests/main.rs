@@ -1,3 +1,8 @@
-//! Integration tests: one binary, a module a subject.
+//! Integration tests, one binary: most meet the program as its users do, with real sockets, real peers and no sound card.
+//!
+//! `make test` installs the peers; a test whose peer is missing fails and says so.
 
 mod accuracy;
+mod cli;
+mod lab;
+mod layout;
