@@ -5,6 +5,8 @@
 
 #[path = "realtime/guard.rs"]
 mod guard;
+#[path = "realtime/streams.rs"]
+mod streams;
 
 use downbeat_engine::{
     Action, Clip, ClipId, Control, Event, InstrumentEvent, LatePolicy, MAX_ARGS, Offline, Origin, Param,

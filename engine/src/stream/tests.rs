@@ -1,8 +1,11 @@
 //! Streams against the whole file in memory, with the feeder driven by hand.
 
 use super::*;
+use crate::event::{Action, Event, Origin, Play, VoiceShape, When};
 use crate::scratch::{Scratch, write_wav};
 use crate::wav::{ClipConfig, load_clip};
+use crate::{ClipId, Offline, Settings, Supply};
+use downbeat_sync::{EnsembleTime, Span};
 use proptest::prelude::*;
 use std::path::PathBuf;
 
@@ -159,6 +162,41 @@ fn a_file_that_is_gone_cut_or_replaced_is_silence_from_there_on() {
     assert!(gone.advance(0, 1_000));
     assert_eq!(gone.channel(0)[..HEAD], expected(&clip, false, 0, HEAD as u64));
     assert_eq!(gone.channel(0)[HEAD..], [0.0; 1_000 - HEAD]);
+}
+
+/// The sound of a few events on one clip, the disk looked at before each block.
+fn rendered(clip: Arc<Clip>) -> Vec<f32> {
+    let (pool, mut feeder) = streams(StreamConfig::default());
+    let (mut control, mut offline) = Offline::new(Settings::default(), pool);
+    assert!(control.supply(Supply::Clip(ClipId(0), clip)).is_ok());
+    for (millis, rate, looped) in [(10, 1.0, false), (50, 0.37, true), (333, 2.9, true)] {
+        let shape = VoiceShape { gain: 0.2, ..VoiceShape::default() };
+        let action = Action::Play(Play { clip: ClipId(0), rate, start: 0.0, looped, shape });
+        let when = When::At(EnsembleTime::from_bits(12_345) + Span::from_millis(millis));
+        assert!(control.send(Event { when, from: Origin(0), late: None, action }).is_ok());
+    }
+    let mut out = vec![0.0; 2 * 64 * 1_500];
+    for block in out.chunks_mut(2 * 64) {
+        while feeder.step() {}
+        offline.render(block);
+    }
+    out
+}
+
+#[test]
+fn a_streamed_clip_sounds_bit_for_bit_like_one_in_memory() {
+    let scratch = Scratch::new("bits");
+    let path = scratch.path("long.wav");
+    let wave: Vec<f32> = (0..40_000).map(|n| (n as f32 * 0.03).sin()).collect();
+    write_wav(&path, &[&wave, &wave]);
+    let [streamed, whole] = [0.0, f64::INFINITY].map(|whole| {
+        let clip = load_clip(&path, ClipConfig { whole, head: 0.05 }).unwrap();
+        assert_eq!(clip.rest().is_some(), whole == 0.0);
+        rendered(Arc::new(clip))
+    });
+    assert!(whole.iter().any(|sample| sample.abs() > 0.1));
+    let differs = streamed.iter().zip(&whole).position(|(a, b)| a.to_bits() != b.to_bits());
+    assert_eq!(differs.map(|at| at / 2), None);
 }
 
 #[test]
