@@ -182,3 +182,40 @@ fn onsets_between_frames_are_right_to_a_fiftieth_of_a_frame() {
         }
     }
 }
+
+#[test]
+fn a_stream_that_starts_beyond_its_head_is_fetched_in_time() {
+    let dir = std::env::temp_dir().join(format!("downbeat-prefetch-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a temporary folder");
+    let file = dir.join("long.wav");
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 48_000,
+        bits_per_sample: 32,
+        sample_format: hound::SampleFormat::Float,
+    };
+    let mut writer = hound::WavWriter::create(&file, spec).expect("a file");
+    for n in 0..20 * 48_000 {
+        writer.write_sample(n as f32).expect("a sample");
+    }
+    writer.finalize().expect("a whole file");
+    let clip = downbeat_engine::load_clip(&file, downbeat_engine::ClipConfig::default()).expect("a clip");
+    assert!(clip.rest().is_some(), "twenty seconds are streamed");
+    let (streams, mut feeder) = downbeat_engine::streams(downbeat_engine::StreamConfig::default());
+    let settings = Settings { onset: Onset::Subframe, ..settings(48_000) };
+    let (mut control, mut offline) = Offline::new(settings, streams);
+    assert!(control.supply(Supply::Clip(ClipId(0), Arc::new(clip))).is_ok());
+    let play = Play { clip: ClipId(0), rate: 1.0, start: 12.0, looped: false, shape: VoiceShape::default() };
+    send(&mut control, EnsembleTime::from_bits(0) + Span::from_secs(1), Action::Play(play));
+    let mut out = vec![0.0; 2 * 48_000];
+    for part in out.chunks_mut(256) {
+        offline.render(part);
+        // The disk is one block behind, every time.
+        while feeder.step() {}
+    }
+    std::fs::remove_dir_all(&dir).expect("the folder is ours");
+    assert!(out[..48_000].iter().all(|sample| *sample == 0.0), "it began too early");
+    let expected: Vec<f32> = (0..48_000).map(|n| (n + 12 * 48_000) as f32).collect();
+    let first = out[48_000..].iter().zip(&expected).position(|(heard, meant)| heard != meant);
+    assert_eq!(first, None, "frame {:?}", first.map(|n| (n, out[48_000 + n])));
+}

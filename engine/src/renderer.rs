@@ -22,6 +22,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// Frames rendered at once: longer blocks are rendered in parts, so that the mix stays in the processor's cache.
 const MAX_PART: usize = 1_024;
+/// How long before its onset a clip that starts beyond what is in memory is taken up [s].
+const PREFETCH: f64 = 0.5;
+/// A clip that starts this close to the end of its head gets ahead of the disk as well [frames of the clip].
+const PREFETCH_REACH: f64 = 16_384.0;
 /// Added to one block's length for events that mean "at once": the network thread's way from stamp to ring [300 us].
 const STEADY_MARGIN: Span = Span::from_micros(300);
 /// An event is late when its instant lies more than this before the first frame that can still be changed [frames].
@@ -192,7 +196,7 @@ impl Renderer {
                 // These two act on what waits, so they do not wait behind it themselves.
                 Action::Panic if immediate => self.panic(),
                 Action::Cancel(id) if immediate => self.cancel(&event, id),
-                _ if self.schedule.push(event, delay, self.ring(&event.action)) => {}
+                _ if self.schedule.push(event, delay, self.lead(&event.action)) => {}
                 _ => {
                     count(&self.stage.counters.refused);
                     self.report(Report::Full { from: event.from });
@@ -201,11 +205,17 @@ impl Renderer {
         }
     }
 
-    /// How many frames before its onset a start is heard: a symmetric interpolator rings ahead.
-    fn ring(&self, action: &Action) -> u32 {
+    /// How many frames before its onset a start is to be taken up.
+    fn lead(&self, action: &Action) -> u32 {
         let Action::Play(play) = action else { return 0 };
-        // Half a frame stands for any onset between two.
-        self.clips.get(play.clip).map_or(0, |clip| self.voices.lead(play, clip, 0.5))
+        let Some(clip) = self.clips.get(play.clip) else { return 0 };
+        let start = play.start * f64::from(clip.rate());
+        if clip.rest().is_some() && start + PREFETCH_REACH > clip.head_frames() as f64 {
+            // What it begins with is not in memory: silent until its onset, it fetches it.
+            return (PREFETCH * f64::from(self.settings.rate)) as u32;
+        }
+        // A symmetric interpolator rings ahead; half a frame stands for any onset between two.
+        self.voices.lead(play, clip, 0.5)
     }
 
     fn take(&mut self, supply: Supply) {
@@ -362,8 +372,8 @@ impl Renderer {
     }
 
     fn cancel(&mut self, event: &Event, id: Option<crate::VoiceId>) {
-        let count = self.schedule.cancel(id) as u32;
-        self.report(Report::Cancelled { from: event.from, count });
+        let count = self.schedule.cancel(id) + self.voices.withdraw(id);
+        self.report(Report::Cancelled { from: event.from, count: count as u32 });
     }
 
     fn report(&mut self, report: Report) {

@@ -46,8 +46,8 @@ pub(crate) struct Horizon {
 /// Waiting events, by the time their work begins. `RT:` everything but [`Schedule::new`].
 ///
 /// A change or a click happens on the frame nearest to its instant. A start is taken up some frames earlier, its lead:
-/// one, so that a change of the same instant that came after it finds it there, or as many as an interpolator rings
-/// ahead of the onset.
+/// one, so that a change of the same instant that came after it finds it there; as many as an interpolator rings ahead of
+/// the onset; or enough to fetch from disk what it begins with.
 pub(crate) struct Schedule {
     timed: Agenda,
     immediate: Agenda,
@@ -82,13 +82,13 @@ impl Schedule {
 
     /// Files an event; one that means "at once" is due `delay` after its arrival. `false` if there is no room.
     ///
-    /// `ring` is how many frames before its onset a start is heard already.
-    pub(crate) fn push(&mut self, event: Event, delay: Span, ring: u32) -> bool {
+    /// `lead` is how many frames before its onset a start is to be taken up, if not one.
+    pub(crate) fn push(&mut self, event: Event, delay: Span, lead: u32) -> bool {
         if self.len() >= self.capacity {
             return false;
         }
         self.seq = self.seq.wrapping_add(1);
-        let lead = if self.starts_between_frames(&event.action) { ring.max(1) } else { 0 };
+        let lead = if self.starts_between_frames(&event.action) { lead.max(1) } else { 0 };
         let early = match lead {
             // Half a frame, so that keys order by the frames they round to; a tick less, because halves round up.
             0 => Span::from_ratio(1, 2 * i128::from(self.rate)) - Span::from_ticks(1),

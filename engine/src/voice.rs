@@ -91,6 +91,11 @@ impl Voice {
         self.id == Some(id)
     }
 
+    /// Whether it was taken up ahead of its onset and has not sounded yet.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.wait > 0
+    }
+
     pub(crate) fn is_meant(&self, target: Target) -> bool {
         match target {
             Target::All => true,

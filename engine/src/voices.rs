@@ -64,7 +64,13 @@ impl Voices {
 
     /// The frame at which the stream of a clip that is not all in memory must be opened.
     pub fn stream_from(&self, play: &Play, clip: &Clip, start: &Start) -> u64 {
-        Sampler::stream_from(play, clip, start)
+        Sampler::stream_from(play, clip, &self.begin_clip(play, clip, *start).1)
+    }
+
+    /// How many frames a clip taken up at `start` waits in silence, and how it starts after them.
+    fn begin_clip(&self, play: &Play, clip: &Clip, start: Start) -> (usize, Start) {
+        // A clip begun in its middle would let its interpolator hear what lies before.
+        if self.lead(play, clip, 0.5) == 0 { start.after_silence() } else { (0, start) }
     }
 
     /// Starts a clip; `reader` streams what is not in memory. Without it, that is silence.
@@ -76,8 +82,7 @@ impl Voices {
         start: Start,
         born: Born,
     ) {
-        // A clip begun in its middle would let its interpolator hear what lies before.
-        let begin = if self.lead(play, &clip, 0.5) == 0 { start.after_silence() } else { (0, start) };
+        let begin = self.begin_clip(play, &clip, start);
         let sampler = Sampler::new(play, clip, reader, begin.1, self.interp);
         self.begin(Voice::new(Sound::Clip(sampler), Some(play.clip), &play.shape, begin, born));
     }
@@ -145,6 +150,13 @@ impl Voices {
             }
         }
         reached
+    }
+
+    /// Withdraws voices (of this id, or all) that were taken up ahead of their onset and are silent yet; how many.
+    pub fn withdraw(&mut self, id: Option<VoiceId>) -> usize {
+        let before = self.len();
+        self.drop_where(|voice| voice.is_waiting() && id.is_none_or(|id| voice.has_id(id)));
+        before - self.len()
     }
 
     /// Silences every voice at once, without a fade.
