@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod agenda;
+mod blep;
 mod clip;
 pub mod device;
 mod disk;

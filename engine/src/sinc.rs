@@ -63,13 +63,10 @@ impl SincTable {
         let bits = FRACTIONS.ilog2() - (stretch as u32).ilog2();
         let fractions = 1 << bits;
         let mut rows = vec![Chunk([0.0; LANES]); (fractions + 1) * taps / LANES];
-        let peak = bessel_i0(BETA);
         for fraction in 0..=fractions / 2 {
             for tap in 0..taps {
                 let x = (tap as f64 - (taps / 2 - 1) as f64 - fraction as f64 / fractions as f64) / stretch;
-                let window = bessel_i0(BETA * (1.0 - (x / CROSSINGS).powi(2)).max(0.0).sqrt()) / peak;
-                let inside = x.abs() < CROSSINGS;
-                let value = if inside { (sinc(x) * window / stretch) as f32 } else { 0.0 };
+                let value = (kaiser_sinc(x, x / CROSSINGS, BETA) / stretch) as f32;
                 let (to, back) = (fraction * taps + tap, (fractions - fraction) * taps + taps - 1 - tap);
                 rows[to / LANES].0[to % LANES] = value;
                 // The kernel is even: the other half of the table is this one, backwards.
@@ -173,8 +170,13 @@ fn sum(lanes: &[f32; LANES]) -> f32 {
     ((a + e) + (c + g)) + ((b + f) + (d + h))
 }
 
-fn sinc(x: f64) -> f64 {
-    if x == 0.0 { 1.0 } else { (PI * x).sin() / (PI * x) }
+/// A sinc through a Kaiser window: `x` counts zero crossings, `place` runs from -1 to 1 over the window.
+pub(crate) fn kaiser_sinc(x: f64, place: f64, beta: f64) -> f64 {
+    if place.abs() >= 1.0 {
+        return 0.0;
+    }
+    let sinc = if x == 0.0 { 1.0 } else { (PI * x).sin() / (PI * x) };
+    sinc * bessel_i0(beta * (1.0 - place * place).sqrt()) / bessel_i0(beta)
 }
 
 /// The modified Bessel function of the first kind of order 0, by its power series.

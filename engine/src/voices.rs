@@ -2,6 +2,7 @@
 //!
 //! Not for: when (`renderer`), nor the inside of one voice (`voice`).
 
+use crate::blep::Blep;
 use crate::clip::Clip;
 use crate::event::{Instrument as InstrumentEvent, Param, Play, Target, Tone, VoiceId};
 use crate::interp::{self, Interp};
@@ -42,6 +43,7 @@ impl Voices {
     /// Room for `max` voices at `rate` frames per second. Takes all memory it will ever need.
     pub fn new(max: usize, rate: f64, interp: Interp) -> Voices {
         interp::prepare();
+        Blep::get();
         let slots = max.max(1) + FADING;
         Voices {
             slots: (0..slots).map(|_| None).collect(),
