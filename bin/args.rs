@@ -46,18 +46,18 @@ pub(crate) struct General {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    // Run an audio node: receive OSC over UDP and TCP, play it on the exact sample
-    //Node(Box<NodeArgs>),
+    /// Run an audio node: receive OSC over UDP and TCP, play it on the exact sample
+    Node(Box<NodeArgs>),
     /// Send one OSC message, at once or stamped with an instant
     Send(SendArgs),
     /// Print the OSC that arrives, with its timetags and how late it is
     Listen(ListenArgs),
-    // Render a score to a WAV file: bit-exact, as fast as it goes
-    //Render(RenderArgs),
+    /// Render a score to a WAV file: bit-exact, as fast as it goes
+    Render(RenderArgs),
     /// Send a score in real time, stamped ahead, to any number of nodes
     Play(PlayArgs),
-    // List the sound cards a node could use
-    //Devices(DevicesArgs),
+    /// List the sound cards a node could use
+    Devices(DevicesArgs),
 }
 
 #[derive(Args, Debug)]

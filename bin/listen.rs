@@ -28,7 +28,7 @@ pub(crate) fn run(args: ListenArgs) -> anyhow::Result<()> {
     let mut reactor = Reactor::new(sockets, clock, StreamLimits::default(), Arc::new(NetCounters::default()))
         .context("cannot watch the sockets")?;
     let handle = reactor.handle();
-    stop::on_signal(move || handle.stop())?;
+    stop::on_signal(clock, move || handle.stop())?;
 
     let recorder = args.record.as_deref().map(Recorder::create).transpose()?;
     let mut listener = Listener {

@@ -6,9 +6,12 @@
 
 mod args;
 mod config;
+mod devices;
 mod listen;
+mod node;
 mod play;
 mod quantity;
+mod render;
 mod score;
 mod send;
 mod stop;
@@ -16,17 +19,23 @@ mod target;
 mod value;
 
 use args::{Cli, Command, General};
+use downbeat_sync::Clock;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
+    let clock = Clock::new();
     let Cli { general, command } = config::cli();
     log_to_stderr(&general);
     let outcome = match command {
         Command::Send(args) => send::run(args),
         Command::Listen(args) => listen::run(args),
         Command::Play(args) => play::run(args),
+        Command::Node(args) => node::run(*args, clock),
+        Command::Render(args) => render::run(args),
+        Command::Devices(args) => devices::run(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -58,6 +67,11 @@ fn log_to_stderr(general: &General) {
         2.. => LevelFilter::TRACE,
     };
     let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time();
-    log.with_target(general.verbose > 0).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(general.verbose > 0)
+        .without_time()
+        .init();
 }

@@ -19,13 +19,13 @@ pub(crate) fn run(args: PlayArgs) -> anyhow::Result<()> {
     check_sizes(&score, &args.targets)?;
     let mut players: Vec<Player> = args.targets.iter().map(Player::open).collect::<Result<_, _>>()?;
 
+    let clock = Clock::new();
     let (stop, stopped) = channel();
-    stop::on_signal(move || {
+    stop::on_signal(clock, move || {
         // Nobody listens any more when the score has ended, and then there is nothing to stop.
         let _ = stop.send(());
     })?;
 
-    let clock = Clock::new();
     let zero = args.at.unwrap_or(Instant::After(args.lead)).from(clock.anchor().wall);
     eprintln!(
         "downbeat: {} bundles over {} to {} targets, time 0 at {}",

@@ -67,6 +67,11 @@ impl Score {
         &self.bundles
     }
 
+    /// How many messages there are in all bundles.
+    pub(crate) fn messages(&self) -> usize {
+        self.bundles.iter().map(|bundle| osc::read(&bundle.packet).count()).sum()
+    }
+
     /// When the last bundle is due.
     pub(crate) fn end(&self) -> Span {
         self.bundles.last().map_or(Span::ZERO, |bundle| bundle.at)
@@ -120,7 +125,9 @@ impl Recorder {
         self.flush()?;
         let score = Score::read(&self.path)?;
         // A new file takes the old one's place only when it is whole.
-        let sorted = self.path.with_added_extension("sorted");
+        let mut sorted = self.path.clone().into_os_string();
+        sorted.push(".sorted");
+        let sorted = PathBuf::from(sorted);
         let write_all = || {
             let mut file = BufWriter::new(File::create(&sorted)?);
             score.bundles.iter().try_for_each(|bundle| write(&mut file, bundle))?;

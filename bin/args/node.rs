@@ -160,6 +160,33 @@ impl From<Late> for LatePolicy {
     }
 }
 
+impl From<Immediate> for downbeat_engine::Immediate {
+    fn from(immediate: Immediate) -> downbeat_engine::Immediate {
+        match immediate {
+            Immediate::Steady => downbeat_engine::Immediate::Steady,
+            Immediate::Asap => downbeat_engine::Immediate::Asap,
+        }
+    }
+}
+
+impl From<Onset> for downbeat_engine::Onset {
+    fn from(onset: Onset) -> downbeat_engine::Onset {
+        match onset {
+            Onset::Subframe => downbeat_engine::Onset::Subframe,
+            Onset::Frame => downbeat_engine::Onset::Frame,
+        }
+    }
+}
+
+impl From<Interp> for downbeat_engine::Interp {
+    fn from(interp: Interp) -> downbeat_engine::Interp {
+        match interp {
+            Interp::Sinc => downbeat_engine::Interp::Sinc,
+            Interp::Cubic => downbeat_engine::Interp::Cubic,
+        }
+    }
+}
+
 impl From<Timescale> for FollowWall {
     fn from(timescale: Timescale) -> FollowWall {
         match timescale {

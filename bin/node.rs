@@ -1,0 +1,161 @@
+//! `downbeat node`: the audio node, put together: sockets, hub, disk, renderer, device, recording.
+//!
+//! ```text
+//! main thread: reactor and hub (Edge)  -- lane -->  driver on the device's thread  -- tap -->  recorder thread
+//!                    |    disk thread: samples and streams
+//! ```
+
+mod edge;
+
+use crate::args::NodeArgs;
+use crate::stop;
+use anyhow::Context;
+use downbeat_engine::device::{Device, Wanted};
+use downbeat_engine::{
+    ClipConfig, Disk, Driver, Recorder, Renderer, Sample, SampleFolder, Settings, StreamConfig, Tap, lane,
+    streams,
+};
+use downbeat_net::score::ScoreConfig;
+use downbeat_net::{Hub, HubConfig, NetCounters, Reactor, Sockets, StreamLimits};
+use downbeat_sync::{Clock, ClockEstimate, Span};
+use edge::Edge;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+
+/// Runs until Ctrl-C, SIGTERM or SIGHUP.
+pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
+    let began = clock.now();
+    let sockets = Sockets::bind(args.bind, args.port, &args.multicast).with_context(|| {
+        let any = args.bind.map_or("every address".to_owned(), |bind| bind.to_string());
+        format!("cannot listen on port {} of {any}; does another program use it?", args.port)
+    })?;
+    let place = sockets.local_addr().context("cannot find out the port")?;
+    let folder = args.samples.as_deref().map(|path| {
+        SampleFolder::open(path).with_context(|| format!("cannot use {} as samples folder", path.display()))
+    });
+    let folder = folder.transpose()?;
+    let recording = args.record.as_deref().map(|path| {
+        Recorder::start(path, args.channels.unwrap_or(2), args.rate.unwrap_or(48_000))
+            .with_context(|| format!("cannot record to {}", path.display()))
+    });
+    let (tap, recorder) = recording.transpose()?.unzip();
+
+    let settings = settings(&args);
+    let (control, stage) = lane(settings.agenda);
+    let (readers, feeder) = streams(StreamConfig::default());
+    let start = clock.anchor();
+    let renderer = Renderer::new(settings, stage, readers, ClockEstimate::new(start.local, start.wall));
+    let counters = Arc::new(NetCounters::default());
+    let mut hub = Hub::new(hub_config(&args), control, Arc::clone(&counters), start);
+
+    // Opening a card takes a while, reading samples too: do both at once.
+    let config = ClipConfig::default();
+    let (device, samples) = thread::scope(|scope| {
+        let samples = scope.spawn(|| folder.as_ref().map_or(Vec::new(), |folder| folder.load_all(config)));
+        let device = start_device(&args, renderer, tap, clock);
+        (device, samples.join().unwrap_or_default())
+    });
+    let device = device?;
+    let loaded = add_samples(&mut hub, samples);
+
+    let limits = StreamLimits {
+        connections: args.connections.into(),
+        packet: args.max_packet as usize,
+        ..StreamLimits::default()
+    };
+    let mut reactor = Reactor::new(sockets, clock, limits, counters).context("cannot watch the sockets")?;
+    let handle = reactor.handle();
+    let disk =
+        Disk::start(feeder, folder, config, move || handle.wake()).context("cannot start the disk thread")?;
+    let handle = reactor.handle();
+    stop::on_signal(clock, move || handle.stop())?;
+
+    let mut edge = Edge::new(hub, disk, device, clock.now());
+    announce(&args, place, edge.device(), loaded, clock.now() - began);
+    reactor.run(&mut edge).context("cannot receive")?;
+    edge.fall_silent();
+    finish(edge, recorder, &args)
+}
+
+fn settings(args: &NodeArgs) -> Settings {
+    let usual = Settings::default();
+    Settings {
+        rate: args.rate.unwrap_or(usual.rate),
+        channels: args.channels.map_or(usual.channels, usize::from),
+        voices: args.voices.into(),
+        agenda: args.events as usize,
+        late: args.late.into(),
+        immediate: args.immediate.into(),
+        onset: args.onset.into(),
+        interp: args.interp.into(),
+        limiter: !args.no_limiter,
+        ..usual
+    }
+}
+
+fn hub_config(args: &NodeArgs) -> HubConfig {
+    let score = ScoreConfig { horizon: args.horizon, events: args.events as usize, ..ScoreConfig::default() };
+    HubConfig {
+        name: args.name.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        score,
+        follow: args.timescale.into(),
+    }
+}
+
+fn start_device(
+    args: &NodeArgs,
+    renderer: Renderer,
+    tap: Option<Tap>,
+    clock: Clock,
+) -> anyhow::Result<Device> {
+    let wanted = Wanted {
+        host: args.host,
+        device: args.device.clone(),
+        rate: args.rate,
+        buffer: args.buffer,
+        channels: args.channels,
+    };
+    let trim = Span::from_secs_f64(args.trim_ms * 1e-3);
+    let driver = Driver::new(renderer, trim, tap, clock);
+    Device::start(wanted, clock, Box::new(driver)).context("cannot play")
+}
+
+/// Gives every sample that could be read its address. Returns how many.
+fn add_samples(hub: &mut Hub, samples: Vec<Sample>) -> usize {
+    let mut loaded = 0;
+    for sample in samples {
+        let added = sample.clip.map_err(|why| why.to_string());
+        let added = added.and_then(|clip| hub.add_sample(&sample.name, Arc::new(clip)));
+        match added {
+            Ok(()) => loaded += 1,
+            Err(why) => tracing::warn!("passed over: {why}"),
+        }
+    }
+    loaded
+}
+
+/// One line that people and scripts can wait for.
+fn announce(args: &NodeArgs, place: SocketAddr, device: &Device, samples: usize, took: Span) {
+    let state = device.state();
+    eprintln!(
+        "downbeat: {} is ready on udp+tcp {place}, {} \"{}\" {} Hz {} channels, {samples} samples, after {took}",
+        args.name, state.host, state.device, state.format.rate, state.format.channels
+    );
+}
+
+fn finish(edge: Edge, recorder: Option<Recorder>, args: &NodeArgs) -> anyhow::Result<()> {
+    // The device goes first: then the tap is pushed nothing more, and the recording can end.
+    drop(edge);
+    let Some((recorder, path)) = recorder.zip(args.record.as_deref()) else { return Ok(()) };
+    let counters = Arc::clone(recorder.counters());
+    drop(recorder);
+    if counters.failed.load(Relaxed) {
+        anyhow::bail!("the recording {} is incomplete", path.display());
+    }
+    let (frames, lost) = (counters.frames.load(Relaxed), counters.lost.load(Relaxed));
+    eprintln!("downbeat: recorded {frames} frames to {}, {lost} of them lost", path.display());
+    Ok(())
+}

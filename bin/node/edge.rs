@@ -1,0 +1,125 @@
+//! [`Edge`]: the hub between its reactor, its disk and its device.
+//!
+//! Not for: deciding anything; the hub does.
+
+use downbeat_engine::Disk;
+use downbeat_engine::device::{Device, DeviceState};
+use downbeat_net::{ConnId, Endpoint, Handler, Hub, LoadRequest, Outgoing, Output, osc};
+use downbeat_sync::{LocalTime, Span, WallAnchor};
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::thread;
+
+/// How often the device is looked at, for `/status` and for its number of channels.
+const LOOK: Span = Span::from_millis(500);
+/// How long the output fades when the node stops.
+const FADE: Span = Span::from_millis(20);
+
+/// See the module. Dropping it stops the device and the disk.
+pub(super) struct Edge {
+    // Dropped first, so that the audio thread is gone before the ends of its rings are.
+    device: Device,
+    known: DeviceState,
+    next_look: LocalTime,
+    disk: Disk,
+    /// What the disk was asked for, by ticket.
+    loading: HashMap<u64, LoadRequest>,
+    tickets: u64,
+    hub: Hub,
+    sending: Vec<u8>,
+    now: LocalTime,
+}
+
+impl Edge {
+    pub(super) fn new(mut hub: Hub, disk: Disk, device: Device, now: LocalTime) -> Edge {
+        let known = device.state();
+        hub.set_device(known.clone());
+        let loading = HashMap::new();
+        Edge {
+            device,
+            known,
+            next_look: now + LOOK,
+            disk,
+            loading,
+            tickets: 0,
+            hub,
+            sending: Vec::new(),
+            now,
+        }
+    }
+
+    pub(super) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Fades out, so that stopping is no click. Blocks for as long as that takes.
+    pub(super) fn fall_silent(&mut self) {
+        let nobody = Endpoint::Udp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let mut packet = Vec::new();
+        let args = [osc::Arg::Int(1), osc::Arg::Float(FADE.as_secs_f64() as f32)];
+        if osc::write(&mut packet, "/master/mute", args).is_ok() {
+            self.hub.handle(self.now, nobody, &packet);
+            let state = self.device.state();
+            let block = Span::from_ratio(state.format.max_block.into(), state.format.rate.into());
+            thread::sleep((FADE + state.latency + block + block).into());
+        }
+    }
+
+    fn order(&mut self, request: LoadRequest) {
+        self.tickets += 1;
+        match self.disk.load(&request.name, Some(&request.file), self.tickets) {
+            Ok(()) => drop(self.loading.insert(self.tickets, request)),
+            Err(busy) => self.hub.loaded(&request, Err(busy.to_string())),
+        }
+    }
+
+    fn watch_device(&mut self, now: LocalTime) {
+        if now.is_before(self.next_look) {
+            return;
+        }
+        self.next_look = now + LOOK;
+        let state = self.device.state();
+        if state != self.known {
+            self.known = state.clone();
+            self.hub.set_device(state);
+        }
+    }
+}
+
+impl Handler for Edge {
+    fn on_packet(&mut self, arrival: LocalTime, from: Endpoint, packet: &[u8]) {
+        self.hub.handle(arrival, from, packet);
+    }
+
+    fn on_close(&mut self, conn: ConnId) {
+        self.hub.forget(conn);
+    }
+
+    fn on_tick(&mut self, now: WallAnchor) {
+        self.now = now.local;
+        while let Some(loaded) = self.disk.loaded() {
+            if let Some(request) = self.loading.remove(&loaded.ticket) {
+                self.hub.loaded(&request, loaded.clip.map_err(|why| why.to_string()));
+            }
+        }
+        self.watch_device(now.local);
+        self.hub.tick(now);
+    }
+
+    fn deadline(&self) -> Option<LocalTime> {
+        let hub = self.hub.deadline();
+        Some(if self.next_look.is_before(hub) { self.next_look } else { hub })
+    }
+
+    fn poll(&mut self) -> Option<Outgoing<'_>> {
+        loop {
+            match self.hub.poll()? {
+                Output::Send { to, packet } => {
+                    self.sending = packet;
+                    return Some(Outgoing::Send { to, packet: &self.sending });
+                }
+                Output::Load(request) => self.order(request),
+            }
+        }
+    }
+}
