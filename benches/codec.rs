@@ -19,8 +19,8 @@ const ROUNDS: usize = 41;
 const BATCH: Duration = Duration::from_micros(500);
 
 fn main() {
-    // `cargo test --benches` passes --test: one round shows that everything runs.
-    let rounds = if std::env::args().any(|arg| arg == "--test") { 1 } else { ROUNDS };
+    // `cargo bench` passes --bench, `cargo test` does not: there one round shows that everything runs.
+    let rounds = if std::env::args().any(|arg| arg == "--bench") { ROUNDS } else { 1 };
     let packets = packets();
     let hex: String = packets.iter().map(|(_, packet)| hex(packet) + "\n").collect();
     let peers = [

@@ -1,5 +1,5 @@
-/* liblo's side of the codec benchmark: lines of hex in, nanoseconds to read and to write each packet out. liblo has no
- * function that takes a bundle apart without dispatching it, and no arrays, r or rosc's N in one message: those get "-". */
+/* liblo's side of the codec benchmark: lines of hex in, nanoseconds to read and to write each packet out. liblo takes
+ * bundles apart only to dispatch them, and knows neither arrays nor the tag r: those packets get "-". */
 #include <lo/lo.h>
 #include <stdio.h>
 #include <string.h>

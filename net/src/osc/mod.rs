@@ -24,7 +24,7 @@
 //!
 //! | packet | reading |
 //! |---|---|
-//! | no type tags (senders of before 2002), or no comma before them | address only; the rest is its [`Message::data`] |
+//! | no type tags (usual before 2002), or no comma before them | address only; the rest is [`data`](Message::data) |
 //! | tag `S`, text that is not UTF-8, a `c` beyond Unicode | as sent: strings are bytes, chars are numbers |
 //! | unknown type tag | refused (liblo): where the next argument starts is unknown |
 //! | `[` and `]` that do not pair, arguments shorter or longer than their tags | refused (liblo) |
