@@ -45,7 +45,9 @@ pub(crate) struct Feed {
     rate: u32,
     channels: usize,
     filter: LatencyFilter,
+    /// What is known of the latency outside of the callback, and what is made of it until the filter knows better.
     claimed: Span,
+    nominal: Span,
     calls: u64,
     xruns: u64,
     calm_from: LocalTime,
@@ -72,6 +74,7 @@ impl Feed {
             channels,
             filter: LatencyFilter::new(),
             claimed: Span::ZERO,
+            nominal: Span::ZERO,
             calls: 0,
             xruns: 0,
             calm_from: LocalTime::from_ticks(0),
@@ -124,6 +127,7 @@ impl Feed {
             self.claimed = self.signals.claimed();
             let exact = self.stamps == Stamps::Absolute;
             self.filter.restart(if exact { self.claimed - LATE } else { Span::ZERO });
+            self.nominal = if exact { self.claimed - WAKE } else { self.claimed };
         }
         let claim = match self.stamps {
             Stamps::Relative => relative_claim(stamp),
@@ -132,7 +136,7 @@ impl Feed {
         if let Some(claim) = claim.filter(|_| self.calls > RUSH) {
             self.filter.observe(claim, block);
         }
-        let latency = self.filter.latency().unwrap_or(self.claimed - WAKE);
+        let latency = self.filter.latency().unwrap_or(self.nominal);
         self.signals.set_latency(latency);
         latency
     }
@@ -156,4 +160,56 @@ impl Feed {
 fn relative_claim(stamp: OutputStreamTimestamp) -> Option<Span> {
     let ahead = stamp.playback.checked_duration_since(stamp.callback)?;
     Some(Span::from_nanos(ahead.as_nanos() as i64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::seat::seat;
+    use crate::device::{Callback, Format};
+    use cpal::StreamInstant;
+    use std::sync::mpsc::{self, Sender};
+
+    /// Fills each block with 0.5 and tells when it was asked for how many samples; `None` is an xrun.
+    struct Half(Sender<Option<(LocalTime, usize)>>);
+
+    impl Callback for Half {
+        fn configure(&mut self, _: Format) {}
+
+        fn render(&mut self, now: LocalTime, _: Span, out: &mut [f32]) {
+            out.fill(0.5);
+            let _ = self.0.send(Some((now, out.len())));
+        }
+
+        fn xrun(&mut self) {
+            let _ = self.0.send(None);
+        }
+    }
+
+    #[test]
+    fn an_overlong_block_comes_in_pieces_each_at_its_time_and_in_the_cards_format() {
+        let (home, _door) = mpsc::channel();
+        let (told, seen) = mpsc::channel();
+        let (mut usher, seat) = seat(home);
+        let signals = Arc::new(Signals::default());
+        let mut feed =
+            Feed::new((seat, Arc::clone(&signals)), Clock::new(), Stamps::Relative, (48_000, 2, 64));
+        feed.raised = true;
+        let stamp = OutputStreamTimestamp {
+            callback: StreamInstant::from_millis(5),
+            playback: StreamInstant::from_millis(10),
+        };
+        let mut out = [0i16; 2 * 100];
+        feed.call(stamp, &mut out);
+        assert!(out.iter().all(|sample| *sample == 0), "nobody sits there yet");
+
+        assert!(usher.lead_in(Box::new(Half(told))).is_ok());
+        signals.xrun();
+        feed.call(stamp, &mut out);
+        assert!(out.iter().all(|sample| *sample == i16::MAX / 2 + 1));
+        let [xrun, first, second] = [(); 3].map(|()| seen.try_recv().expect("an xrun and two pieces"));
+        let (Some((at, 128)), Some((then, 72))) = (first, second) else { panic!("{first:?} {second:?}") };
+        assert_eq!((xrun, then - at), (None, Span::from_ratio(64, 48_000)));
+        assert_eq!((signals.read().callbacks, signals.read().frames), (2, 200));
+    }
 }

@@ -1,7 +1,7 @@
 //! [`Hush`]: ALSA's own complaints, kept off stderr.
 //!
-//! Every try to open a card that is not there makes alsa-lib print eight lines. While a `Hush` lives on a thread, they go
-//! to a buffer instead, and to the log at debug level.
+//! Every try to open a card that is not there makes alsa-lib print eight lines. On a thread with a `Hush` they go to a
+//! buffer instead, and from there to the log at debug level.
 
 use alsa::Output;
 use std::cell::RefCell;

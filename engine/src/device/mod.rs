@@ -1,7 +1,7 @@
 //! Where the sound goes: a card (cpal: ALSA, JACK) or a paced virtual device, and who minds them.
 //!
 //! ```text
-//! Device (supervisor thread)  --- seats --->  Callback (the driver)
+//! Device (handle)  --  supervisor (thread)  --- seats --->  Callback (the driver)
 //!   machine   when to try a card, trust it, give it up      pure
 //!   card      cpal's streams, each with a `feed`            edge, feature `device`
 //!   paced     the virtual device                            edge, over the pure `pacer`
@@ -20,6 +20,7 @@ mod card;
 mod choose;
 #[cfg(feature = "device")]
 mod feed;
+mod handle;
 #[cfg(feature = "device")]
 mod hush;
 #[cfg(feature = "device")]
@@ -35,8 +36,8 @@ mod seat;
 mod signals;
 mod supervisor;
 
+pub use handle::{Device, DeviceError};
 pub use list::{DeviceListing, HostListing, list};
-pub use supervisor::{Device, DeviceError};
 
 use downbeat_sync::{LocalTime, Span};
 use std::fmt;

@@ -1,155 +1,34 @@
-//! [`Device`]: the supervisor, a thread that keeps the callback seated on the best device there is.
+//! [`Supervisor`]: the thread that keeps the callback seated on the best device there is.
 //!
 //! Not for: deciding (`machine`), nor for real-time work: between this thread and the audio thread there are only atomics
 //! and the ring of a `seat`.
 
 use super::card::{Card, Hush, Order};
+use super::handle::{DeviceError, News, Shared};
 use super::machine::{Action, Lost, Machine, Pace};
 use super::paced::{DEFAULT_BLOCK, Paced};
+use super::priority::Grant;
 use super::seat::Guest;
 use super::signals::{Signals, Signs};
-use super::{
-    Callback, DeviceState, Format, Host, MAX_CHANNELS, Standing, VIRTUAL_BLOCKS, VIRTUAL_RATES, Wanted,
-};
+use super::{DeviceState, Format, Host, Standing, Wanted};
 use downbeat_sync::{Clock, Span};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, PoisonError};
+use std::thread;
 use std::time::Duration;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-/// The node's device, whichever it is now. Dropping it stops it.
-pub struct Device {
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<Option<Guest>>>,
-}
-
-/// A device cannot be had at all.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DeviceError {
-    /// This build has no such host.
-    #[error("this build has no host {host}: build it with --features {feature}")]
-    NotBuilt {
-        /// The host that was asked for.
-        host: Host,
-        /// The cargo feature that brings it.
-        feature: &'static str,
-    },
-    /// A number no device of this host can do.
-    #[error("the virtual device has no {what} of {value}: {min} to {max}")]
-    OutOfRange {
-        /// What the number counts.
-        what: &'static str,
-        /// The number.
-        value: u32,
-        /// The least that is possible.
-        min: u32,
-        /// The most that is possible.
-        max: u32,
-    },
-    /// The operating system gives no thread.
-    #[error("no thread for the device: {0}")]
-    NoThread(String),
-    /// The callback did not come back: a driver hangs, or the callback panicked.
-    #[error("the device did not give the audio back")]
-    Hanging,
-}
-
-/// Between the supervisor and whoever asks for its state; never touched by an audio thread.
-struct Shared {
-    stop: AtomicBool,
-    news: Mutex<Option<News>>,
-}
-
-#[derive(Clone)]
-struct News {
-    state: DeviceState,
-    /// Of the device in use.
-    signals: Arc<Signals>,
-    /// Xruns of the devices before it.
-    past_xruns: u64,
-}
-
-impl Device {
-    /// Starts playing: on the card that was wanted if it opens, else on the virtual device, in silence until then.
-    ///
-    /// Returns when one of the two is settled; a sound server may take three seconds.
-    ///
-    /// # Errors
-    /// If this build has no such host, or a number is out of the virtual device's range. That a card is not there is no
-    /// error: [`Device::state`] tells, and the card is tried again for as long as the device lives.
-    pub fn start(wanted: Wanted, clock: Clock, callback: Box<dyn Callback>) -> Result<Device, DeviceError> {
-        check(&wanted)?;
-        let shared = Arc::new(Shared { stop: AtomicBool::new(false), news: Mutex::new(None) });
-        let (settled, wait) = mpsc::channel();
-        let told = Arc::clone(&shared);
-        let thread = thread::Builder::new()
-            .name("device".into())
-            .spawn(move || Supervisor::new(wanted, clock, callback, told).run(&settled))
-            .map_err(|error| DeviceError::NoThread(error.to_string()))?;
-        let device = Device { shared, thread: Some(thread) };
-        wait.recv().map_err(|_| DeviceError::Hanging)??;
-        Ok(device)
-    }
-
-    /// What it plays on now. Not for the audio thread.
-    pub fn state(&self) -> DeviceState {
-        let news = self.shared.news.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let News { mut state, signals, past_xruns } = news.expect("published before start returned");
-        state.latency = signals.latency();
-        state.realtime = signals.grant();
-        state.xruns = past_xruns + signals.xruns();
-        state
-    }
-
-    /// Stops, and gives the callback back. What still sounds is cut off: fade out first.
-    ///
-    /// # Errors
-    /// [`DeviceError::Hanging`] if it is lost.
-    pub fn stop(mut self) -> Result<Box<dyn Callback>, DeviceError> {
-        self.halt().ok_or(DeviceError::Hanging)
-    }
-
-    fn halt(&mut self) -> Option<Guest> {
-        let thread = self.thread.take()?;
-        self.shared.stop.store(true, Relaxed);
-        thread.thread().unpark();
-        thread.join().ok().flatten()
-    }
-}
-
-impl Drop for Device {
-    fn drop(&mut self) {
-        self.halt();
-    }
-}
-
-/// Refuses what no device could ever do.
-fn check(wanted: &Wanted) -> Result<(), DeviceError> {
-    let missing = match wanted.host {
-        Host::Alsa if cfg!(not(feature = "device")) => Some("device"),
-        Host::Jack if cfg!(not(feature = "jack")) => Some("jack"),
-        _ => None,
-    };
-    if let Some(feature) = missing {
-        return Err(DeviceError::NotBuilt { host: wanted.host, feature });
-    }
-    let limits = [
-        ("rate", wanted.rate, VIRTUAL_RATES),
-        ("buffer", wanted.buffer, VIRTUAL_BLOCKS),
-        ("channels", wanted.channels.map(u32::from), (1, u32::from(MAX_CHANNELS))),
-    ];
-    for (what, value, (min, max)) in limits {
-        if let Some(value) = value.filter(|value| !(min..=max).contains(value)) {
-            return Err(DeviceError::OutOfRange { what, value, min, max });
-        }
-    }
-    Ok(())
-}
+/// A card that failed before it played this long may dislike its sample format.
+const TRIAL: Span = Span::from_secs(5);
+/// Where the user leaves the virtual device's format to us.
+const DEFAULT_RATE: u32 = 48_000;
+const DEFAULT_CHANNELS: u16 = 2;
+/// How often to look until the start is settled, which somebody waits for.
+const EAGER: Span = Span::from_millis(5);
 
 /// The thread's own things.
-struct Supervisor {
+pub(crate) struct Supervisor {
     wanted: Wanted,
     clock: Clock,
     shared: Arc<Shared>,
@@ -176,12 +55,12 @@ struct Open<D> {
 }
 
 impl Supervisor {
-    fn new(wanted: Wanted, clock: Clock, guest: Guest, shared: Arc<Shared>) -> Supervisor {
+    pub(crate) fn new(wanted: Wanted, clock: Clock, guest: Guest, shared: Arc<Shared>) -> Supervisor {
         let (home, door) = mpsc::channel();
         let block = wanted.buffer.unwrap_or(DEFAULT_BLOCK);
         let format = Format {
-            rate: wanted.rate.unwrap_or(48_000),
-            channels: wanted.channels.unwrap_or(2),
+            rate: wanted.rate.unwrap_or(DEFAULT_RATE),
+            channels: wanted.channels.unwrap_or(DEFAULT_CHANNELS),
             block,
             max_block: block,
         };
@@ -204,14 +83,14 @@ impl Supervisor {
     }
 
     /// Runs until it is stopped; tells once how the start went. Gives the callback back.
-    fn run(mut self, settled: &Sender<Result<(), DeviceError>>) -> Option<Guest> {
+    pub(crate) fn run(mut self, settled: &Sender<Result<(), DeviceError>>) -> Option<Guest> {
         let mut hush = Hush::new();
         let mut told = false;
         while !self.shared.stop.load(Relaxed) {
             let signs = self.card.as_ref().map_or(Signs::default(), |card| card.signals.read());
             match self.machine.look(self.clock.now(), signs) {
                 Action::Wait(span) if told => self.wait(span),
-                Action::Wait(span) => self.wait(span.min(Span::from_millis(5))),
+                Action::Wait(span) => self.wait(span.min(EAGER)),
                 Action::Open => {
                     self.open();
                     hush.flush();
@@ -309,7 +188,9 @@ impl Supervisor {
     fn close(&mut self, lost: Lost) {
         let Some(card) = self.card.take() else { return };
         let why = format!("{} {lost}", card.device.name());
-        if matches!(lost, Lost::Errors | Lost::Silent) {
+        let Format { rate, .. } = card.device.format();
+        let played = Span::from_ratio(i128::from(card.signals.read().frames), i128::from(rate));
+        if matches!(lost, Lost::Errors | Lost::Silent) && played < TRIAL {
             self.step += 1;
         }
         let seated_here = self.guest.is_none() && self.paced.is_none();
@@ -323,16 +204,18 @@ impl Supervisor {
         self.away(why);
     }
 
-    /// Notes why there is no card. Says so only when it is another reason than before.
+    /// Notes why there is no card. Says so aloud once for each time it went away, however often it is tried since.
     fn away(&mut self, why: String) {
-        if why == self.why_away {
-            return;
-        }
         match self.wanted.host {
+            _ if !self.why_away.is_empty() => {
+                if why != self.why_away {
+                    debug!("the card is still away ({why})");
+                }
+            }
             Host::Auto if self.seated_on_card == 0 => {
                 info!("no sound card ({why}): playing on the virtual device, unheard, until one comes");
             }
-            host => warn!("the {host} device is away ({why}): playing on the virtual device, unheard"),
+            _ => warn!("the card is away ({why}): playing on the virtual device, unheard"),
         }
         self.why_away = why;
         if self.paced.is_some() {
@@ -351,7 +234,7 @@ impl Supervisor {
             format,
             latency: Span::ZERO,
             standing: Standing::Wanted,
-            realtime: Default::default(),
+            realtime: Grant::default(),
             reopened: self.seated_on_card.saturating_sub(1),
             xruns: 0,
             note: None,
