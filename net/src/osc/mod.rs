@@ -40,14 +40,17 @@
 //! may be asked back (`/sync/time` echoes any argument): it has no `S`, no text but UTF-8, no `c` beyond
 //! Unicode, and lets NULs through. `rosc` is the oracle of the tests.
 
+mod arg;
 mod error;
 mod message;
 mod pattern;
+mod places;
 mod reader;
 mod writer;
 
+pub use arg::Arg;
 pub use error::{ErrorKind, OscError};
-pub use message::{Arg, Args, Message};
+pub use message::{Args, Message};
 pub use pattern::{MAX_PATTERN, Pattern, PatternError};
 pub use reader::{IMMEDIATELY, MAX_NESTING, Reader, Timed, read};
 pub use writer::{BundleWriter, WriteError, write};

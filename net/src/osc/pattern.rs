@@ -8,6 +8,8 @@
 //! so far can end at. So its cost is at most the product of both lengths, and `*a*a*a*a*` is no worse than
 //! anything else; a backtracking matcher (or a regular expression) can be sent into years by one packet.
 
+use super::places::Places;
+
 /// Longest pattern with wildcards, and longest remainder of an address after the pattern's literal start, in
 /// bytes.
 pub const MAX_PATTERN: usize = 255;
@@ -73,7 +75,11 @@ impl<'p> Pattern<'p> {
             return self.is_literal() && address.is_empty();
         }
         // Hardly an address is longer than 63 bytes, and one word is much quicker than four.
-        if address.len() < 64 { self.walk::<1>(address) } else { self.walk::<4>(address) }
+        if address.len() < 64 {
+            self.walk::<1>(address)
+        } else {
+            self.walk::<{ MAX_PATTERN / 64 + 1 }>(address)
+        }
     }
 
     /// Whether the rest of the pattern matches all of `address`, which is shorter than 64 bytes per word.
@@ -170,105 +176,6 @@ fn is_member(mut members: &[u8], byte: u8) -> bool {
         }
     }
     false
-}
-
-/// A set of places between the bytes of an address: bit `n` is the place before byte `n`.
-#[derive(Clone, Copy)]
-struct Places<const WORDS: usize>([u64; WORDS]);
-
-impl<const WORDS: usize> Places<WORDS> {
-    const NONE: Self = Places([0; WORDS]);
-
-    /// The place before the first byte.
-    fn start() -> Self {
-        let mut start = Self::NONE;
-        start.insert(0);
-        start
-    }
-
-    /// The places before bytes of a kind.
-    fn before(address: &[u8], kind: impl Fn(u8) -> bool) -> Self {
-        let mut before = Self::NONE;
-        for (word, bytes) in before.0.iter_mut().zip(address.chunks(64)) {
-            *word = bytes.iter().rev().fold(0, |word, &byte| word << 1 | u64::from(kind(byte)));
-        }
-        before
-    }
-
-    fn is_empty(self) -> bool {
-        self.0 == Self::NONE.0
-    }
-
-    fn contains(self, place: usize) -> bool {
-        self.0[place / 64] >> (place % 64) & 1 == 1
-    }
-
-    fn insert(&mut self, place: usize) {
-        self.0[place / 64] |= 1 << (place % 64);
-    }
-
-    fn insert_all(&mut self, places: Self) {
-        self.0.iter_mut().zip(places.0).for_each(|(word, more)| *word |= more);
-    }
-
-    fn for_each(self, mut visit: impl FnMut(usize)) {
-        for (index, mut word) in self.0.into_iter().enumerate() {
-            while word != 0 {
-                visit(64 * index + word.trailing_zeros() as usize);
-                word &= word - 1;
-            }
-        }
-    }
-
-    /// The places after a byte that matches, which itself is after one of these.
-    fn after_byte(self, address: &[u8], matches: impl Fn(u8) -> bool) -> Self {
-        let mut after = Self::NONE;
-        self.for_each(|place| {
-            if address.get(place).is_some_and(|&there| matches(there)) {
-                after.insert(place + 1);
-            }
-        });
-        after
-    }
-
-    fn after_choice(self, address: &[u8], strings: &[u8]) -> Self {
-        let mut after = Self::NONE;
-        for string in strings.split(|&byte| byte == b',') {
-            after.insert_all(
-                string.iter().fold(self, |places, &byte| places.after_byte(address, |there| there == byte)),
-            );
-        }
-        after
-    }
-
-    /// These, and every place that can be reached from them through places of `open`: for each word, the carry of an
-    /// addition runs on through all ones (Hyyro 2003, "A bit-vector algorithm for computing edit distances").
-    fn flow(self, open: Self) -> Self {
-        let mut reached = self;
-        let mut carry = false;
-        for (word, open) in reached.0.iter_mut().zip(open.0) {
-            let (sum, over) = (*word & open).overflowing_add(open);
-            let (sum, over_again) = sum.overflowing_add(u64::from(carry));
-            *word |= sum ^ open;
-            carry = over | over_again;
-        }
-        reached
-    }
-
-    /// The places after a slash that is after one of these, and after every slash from there on.
-    fn after_levels(self, address: &[u8]) -> Self {
-        let mut after = Self::NONE;
-        let mut inside = false;
-        for (place, &there) in address.iter().enumerate() {
-            if there == b'/' {
-                inside |= self.contains(place);
-                if inside {
-                    after.insert(place + 1);
-                }
-            }
-        }
-        after
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! What they write, [`read`](super::read) reads. Not for: framing on a stream (`framing`).
 
-use super::message::Arg;
+use super::arg::Arg;
 
 /// Why a message cannot be written. The buffer is as it was before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
