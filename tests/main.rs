@@ -4,5 +4,7 @@
 
 mod accuracy;
 mod cli;
+mod interop;
 mod lab;
 mod layout;
+mod node;

@@ -1,10 +1,13 @@
 //! A [`Lab`]: the real program in a fresh folder, its processes watched and ended, its recordings read.
 
+pub(crate) mod osc;
 mod process;
 mod sound;
+mod tap;
 
 pub(crate) use process::{Output, PATIENCE, Process};
 pub(crate) use sound::{clicks, read_wav};
+pub(crate) use tap::Tap;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

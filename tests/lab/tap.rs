@@ -1,0 +1,51 @@
+//! [`Tap`]: a wire between a peer and a node that keeps a copy of every packet.
+
+use super::Process;
+use super::process::PATIENCE;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+
+/// Passes datagrams on to a node for as long as the test runs.
+pub(crate) struct Tap {
+    address: SocketAddr,
+    kept: Arc<(Mutex<Vec<Vec<u8>>>, Condvar)>,
+}
+
+impl Tap {
+    /// A wire that ends at this node.
+    pub(crate) fn start(node: &Process) -> Tap {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("there is a free port");
+        let address = socket.local_addr().expect("it is bound");
+        let kept = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
+        let (keep, onward) = (Arc::clone(&kept), node.socket());
+        thread::spawn(move || {
+            let mut buffer = [0; 65_536];
+            while let Ok(len) = socket.recv(&mut buffer) {
+                // The node may be gone already.
+                let _ = onward.send(&buffer[..len]);
+                keep.0.lock().expect("nobody panics with it").push(buffer[..len].to_vec());
+                keep.1.notify_all();
+            }
+        });
+        Tap { address, kept }
+    }
+
+    /// Where the peer is to send.
+    pub(crate) fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// What has passed.
+    pub(crate) fn packets(&self) -> Vec<Vec<u8>> {
+        self.kept.0.lock().expect("nobody panics with it").clone()
+    }
+
+    /// Waits until so many packets have passed.
+    pub(crate) fn wait_for(&self, count: usize) {
+        let kept = self.kept.0.lock().expect("nobody panics with it");
+        let wait = self.kept.1.wait_timeout_while(kept, PATIENCE, |kept| kept.len() < count);
+        let (kept, timeout) = wait.expect("nobody panics with it");
+        assert!(!timeout.timed_out(), "{} of {count} packets came", kept.len());
+    }
+}
