@@ -4,6 +4,7 @@
 //! whatever the lengths of the runs it is asked for in, and reaches exact silence. Not for: gain (`ramp`).
 
 use crate::event::VoiceShape;
+use crate::ramp::Values;
 
 /// Where a voice is in its life, and how loud. `RT:` yes.
 #[derive(Clone, Copy, Debug)]
@@ -19,15 +20,6 @@ pub(crate) struct Envelope {
     /// When the release begins [frames since the onset], and from which level.
     release_at: f64,
     release_from: f64,
-}
-
-/// The levels of one run of frames.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Level {
-    /// The same for every frame.
-    Flat(f32),
-    /// Written out frame by frame.
-    Moving,
 }
 
 /// One straight line of the envelope.
@@ -95,14 +87,14 @@ impl Envelope {
         count_before(self.release_at + self.release, self.now(), frames)
     }
 
-    /// The levels of the next `out.len()` frames; moves on. `out` is written only if they differ.
-    pub(crate) fn fill(&mut self, out: &mut [f32]) -> Level {
+    /// The levels of the next `room.len()` frames, written there if they differ; moves on.
+    pub(crate) fn run<'a>(&mut self, room: &'a mut [f32]) -> Values<'a> {
         let piece = self.piece(self.now());
-        if piece.slope == 0.0 && count_before(piece.end, self.now(), out.len()) == out.len() {
-            self.elapsed += out.len() as u64;
-            return Level::Flat(piece.level as f32);
+        if piece.slope == 0.0 && count_before(piece.end, self.now(), room.len()) == room.len() {
+            self.elapsed += room.len() as u64;
+            return Values::Flat(piece.level as f32);
         }
-        let mut rest = out;
+        let mut rest = &mut *room;
         while !rest.is_empty() {
             let piece = self.piece(self.now());
             let count = count_before(piece.end, self.now(), rest.len()).max(1);
@@ -115,7 +107,7 @@ impl Envelope {
             self.elapsed += count as u64;
             rest = after;
         }
-        Level::Moving
+        Values::Moving(room)
     }
 
     /// The time of the next frame [frames since the onset].
@@ -168,4 +160,112 @@ impl Envelope {
 fn count_before(end: f64, now: f64, frames: usize) -> usize {
     // The cast saturates: a negative distance is none, an endless one all.
     ((end - now).ceil() as usize).min(frames)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A power of two, so that the times below are whole frames exactly.
+    const RATE: f64 = 1_024.0;
+    const FRAME: f32 = 1.0 / 1_024.0;
+
+    fn shape(attack: f32, decay: f32, sustain: f32, release: f32, dur: Option<f32>) -> VoiceShape {
+        VoiceShape { attack, decay, sustain, release, dur, ..VoiceShape::default() }
+    }
+
+    fn take(envelope: &mut Envelope, frames: usize) -> Vec<f32> {
+        let mut room = vec![0.0; frames];
+        let values = envelope.run(&mut room);
+        (0..frames).map(|i| values.at(i)).collect()
+    }
+
+    #[test]
+    fn goes_through_its_stages() {
+        let shape = shape(4.0 * FRAME, 4.0 * FRAME, 0.5, 2.0 * FRAME, Some(12.0 * FRAME));
+        let levels = take(&mut Envelope::new(&shape, RATE, 0.0), 16);
+        let expected =
+            [0.0, 0.25, 0.5, 0.75, 1.0, 0.875, 0.75, 0.625, 0.5, 0.5, 0.5, 0.5, 0.5, 0.25, 0.0, 0.0];
+        assert!(levels.iter().zip(expected).all(|(level, expected)| (level - expected).abs() < 1e-6));
+        assert_eq!(levels[14..], [0.0, 0.0]);
+    }
+
+    #[test]
+    fn an_onset_between_two_frames_shifts_all_of_it() {
+        let shape = shape(4.0 * FRAME, 0.0, 1.0, 4.0 * FRAME, Some(8.0 * FRAME));
+        let levels = take(&mut Envelope::new(&shape, RATE, 0.5), 13);
+        assert_eq!(levels[..4], [0.125, 0.375, 0.625, 0.875]);
+        assert_eq!(levels[7..], [1.0, 0.875, 0.625, 0.375, 0.125, 0.0]);
+    }
+
+    #[test]
+    fn ahead_of_the_onset_only_a_sound_without_attack_is_heard() {
+        let level = |attack| take(&mut Envelope::new(&shape(attack, 0.0, 1.0, 0.0, None), RATE, -2.5), 4);
+        assert_eq!(level(0.0), [1.0; 4]);
+        assert_eq!(level(1.0 * FRAME), [0.0, 0.0, 0.0, 0.5]);
+    }
+
+    #[test]
+    fn a_release_during_the_attack_leaves_from_the_level_reached() {
+        let mut envelope = Envelope::new(&shape(8.0 * FRAME, 0.0, 1.0, 4.0 * FRAME, None), RATE, 0.0);
+        take(&mut envelope, 4);
+        envelope.release();
+        assert!(envelope.released());
+        assert_eq!(envelope.sounding(100), 4);
+        assert_eq!(take(&mut envelope, 5), [0.5, 0.375, 0.25, 0.125, 0.0]);
+        envelope.release();
+        assert_eq!(envelope.value(), 0.0);
+    }
+
+    #[test]
+    fn ends_when_its_release_does() {
+        let envelope = Envelope::new(&shape(0.0, 0.0, 1.0, 2.0 * FRAME, Some(3.0 * FRAME)), RATE, 0.25);
+        assert_eq!(envelope.sounding(100), 5);
+        assert_eq!(Envelope::new(&shape(0.0, 0.0, 1.0, 0.0, None), RATE, 0.0).sounding(100), 100);
+        let mut cut = Envelope::new(&shape(0.0, 0.0, 1.0, 0.0, None), RATE, 0.0);
+        cut.release();
+        assert_eq!(cut.sounding(100), 0);
+    }
+
+    #[test]
+    fn fades_at_once_even_while_it_is_released_slowly() {
+        let mut envelope = Envelope::new(&shape(0.0, 0.0, 1.0, 1.0, None), RATE, 0.0);
+        envelope.release();
+        take(&mut envelope, 512);
+        envelope.fade(4.0);
+        assert_eq!(take(&mut envelope, 5), [0.5, 0.375, 0.25, 0.125, 0.0]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_same_whatever_the_run_lengths(
+            times in prop::array::uniform3(0.0f32..0.1),
+            sustain in 0.0f32..1.0,
+            dur in prop::option::of(0.0f32..0.3),
+            offset in -16.0f64..1.0,
+            stop in 0usize..300,
+            cuts in prop::collection::vec(1usize..60, 1..20),
+        ) {
+            let [attack, decay, release] = times;
+            let mut whole = Envelope::new(&shape(attack, decay, sustain, release, dur), RATE, offset);
+            let mut parts = whole;
+            let total: usize = cuts.iter().sum();
+            let stop = stop.min(total);
+            let mut expected = take(&mut whole, stop);
+            whole.release();
+            expected.extend(take(&mut whole, total - stop));
+            let mut at = 0;
+            for cut in cuts {
+                let before = cut.min(stop.saturating_sub(at));
+                prop_assert_eq!(&take(&mut parts, before)[..], &expected[at..at + before]);
+                if at + before == stop && before < cut {
+                    parts.release();
+                }
+                prop_assert_eq!(&take(&mut parts, cut - before)[..], &expected[at + before..at + cut]);
+                at += cut;
+            }
+            prop_assert!(expected.iter().all(|level| (0.0..=1.0).contains(level)));
+        }
+    }
 }

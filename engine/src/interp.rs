@@ -20,18 +20,9 @@ pub enum Interp {
     Sinc,
 }
 
-impl Interp {
-    /// How many frames before its onset a clip may have to be begun [output frames].
-    pub fn lead(self) -> u32 {
-        match self {
-            Interp::Cubic => 2,
-            Interp::Sinc => LEAD,
-        }
-    }
-}
-
-/// The most that [`Interp::lead`] returns.
-pub const LEAD: u32 = 16;
+/// How many frames before its onset a clip may have to be begun: enough for the longest kernel at a quarter of natural
+/// speed. Slower still, the faint beginning of its ringing is cut off [output frames].
+pub const LEAD: u32 = 64;
 
 /// Most frames to either side of a position that any kernel looks at.
 pub(crate) const MAX_REACH: usize = 128;

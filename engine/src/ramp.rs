@@ -14,6 +14,26 @@ pub(crate) struct Ramp {
     done: u32,
 }
 
+/// The values of a run of frames.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Values<'a> {
+    /// The same for every frame.
+    Flat(f32),
+    /// One by one.
+    Moving(&'a [f32]),
+}
+
+impl Values<'_> {
+    /// The value of one frame of the run.
+    #[inline(always)]
+    pub(crate) fn at(self, frame: usize) -> f32 {
+        match self {
+            Values::Flat(value) => value,
+            Values::Moving(values) => values[frame],
+        }
+    }
+}
+
 impl Ramp {
     /// At rest.
     pub(crate) fn new(value: f64) -> Ramp {
@@ -53,11 +73,15 @@ impl Ramp {
         self.done = self.done.saturating_add(frames).min(self.frames);
     }
 
-    /// The values of the next frames; moves on.
-    pub(crate) fn fill(&mut self, out: &mut [f32]) {
-        for value in out {
+    /// The values of the next `room.len()` frames, written there if they differ; moves on.
+    pub(crate) fn run<'a>(&mut self, room: &'a mut [f32]) -> Values<'a> {
+        if self.at_rest() {
+            return Values::Flat(self.to as f32);
+        }
+        for value in room.iter_mut() {
             *value = self.step() as f32;
         }
+        Values::Moving(room)
     }
 
     /// Multiplies these frames of every channel of the bus by the value; moves on.
@@ -114,14 +138,13 @@ mod tests {
         fn the_same_whatever_the_run_lengths(frames in 0u32..300, cuts in prop::collection::vec(1usize..50, 1..40)) {
             let mut ramp = Ramp::new(-0.7);
             ramp.head_for(1.3, frames);
-            let mut whole = vec![0.0; cuts.iter().sum()];
-            ramp.clone().fill(&mut whole);
-            let mut at = 0;
+            let mut one_by_one = ramp;
             for cut in cuts {
-                let mut part = vec![0.0; cut];
-                ramp.fill(&mut part);
-                prop_assert_eq!(&part[..], &whole[at..at + cut]);
-                at += cut;
+                let mut room = vec![0.0; cut];
+                let values = ramp.run(&mut room);
+                for i in 0..cut {
+                    prop_assert_eq!(values.at(i), one_by_one.step() as f32);
+                }
             }
         }
     }

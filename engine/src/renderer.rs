@@ -214,8 +214,8 @@ impl Renderer {
             // What it begins with is not in memory: silent until its onset, it fetches it.
             return (PREFETCH * f64::from(self.settings.rate)) as u32;
         }
-        // A symmetric interpolator rings ahead; half a frame stands for any onset between two.
-        self.voices.lead(play, clip, 0.5)
+        // A symmetric interpolator rings ahead.
+        self.voices.lead(play, clip)
     }
 
     fn take(&mut self, supply: Supply) {

@@ -5,7 +5,7 @@
 
 use crate::clip::{Clip, GUARD};
 use crate::event::{Param, Play};
-use crate::interp::{Interp, Kernel, MAX_REACH};
+use crate::interp::{Interp, Kernel, LEAD, MAX_REACH};
 use crate::ramp::Ramp;
 use crate::source::{MAX_RUN, Progress, Run, Source, Start};
 use crate::stream::StreamReader;
@@ -16,6 +16,10 @@ const WINDOW: usize = 1_024;
 
 /// Frames of a clip per output frame, at most: more would overflow the position within the lifetime of a node.
 const MAX_STEP: f64 = (1 << 20) as f64;
+
+/// An onset this close to a frame is taken to lie on it, so that an unpitched clip is a copy [frames]. The time of a
+/// frame, rounded to a timetag, is a fiftieth of that off.
+const SNAP: f64 = 1.0 / 2_048.0;
 
 /// One clip being played. `RT:` yes.
 pub(crate) struct Sampler {
@@ -77,17 +81,15 @@ impl Sampler {
         }
     }
 
-    /// How many frames before the first one after its onset a clip is to be begun, so that its kernel's ringing ahead
-    /// of the onset is heard. `offset` is that first frame's distance from the onset [0 to 1].
-    ///
-    /// None where no interpolation is due, nor for a start within the clip, which is a cut.
-    pub(crate) fn lead(play: &Play, clip: &Clip, rate: f64, offset: f64, interp: Interp) -> u32 {
-        let step = step(clip, rate, play.rate);
-        if play.start > 0.0 || (step == 1.0 && offset == 0.0) {
+    /// How many frames before its onset a clip is to be begun, so that its kernel's ringing ahead of it is heard: at most
+    /// [`LEAD`]. None for a start within the clip, which is a cut.
+    pub(crate) fn lead(play: &Play, clip: &Clip, rate: f64, interp: Interp) -> u32 {
+        if play.start > 0.0 {
             return 0;
         }
+        let step = step(clip, rate, play.rate);
         let reach = Kernel::choose(interp, step).reach() as f64;
-        ((reach / step + offset) as u32).min(interp.lead())
+        ((reach / step).ceil() as u32).min(LEAD)
     }
 
     /// The frame of the clip to open its stream at.
@@ -167,24 +169,26 @@ impl Sampler {
         let (mut indices, mut fractions) = ([0; MAX_RUN], [0; MAX_RUN]);
         let mut count = 0;
         let mut len = 0;
-        while count < run[0].len() - from && !self.step.at_rest() && self.position < end {
-            let index = (whole(self.position) - first) as usize;
+        let mut position = self.position;
+        while count < run[0].len() - from && !self.step.at_rest() && position < end {
+            let index = (whole(position) - first) as usize;
             let step = self.step.value();
             let other_kernel = !kernel.is(Kernel::choose(self.interp, step));
             if count > 0 && (other_kernel || index + 2 * reach > WINDOW) {
                 break;
             }
             indices[count] = index as u32;
-            fractions[count] = self.position as u32;
+            fractions[count] = position as u32;
             len = index + 2 * reach;
             count += 1;
-            self.position += fixed(step);
+            position += fixed(step);
             self.step.skip(1);
         }
         let span = Span { first: first + 1 - reach as i64, len };
         self.render(span, run, from..from + count, |window, out| {
             kernel.read(window, &indices[..count], &fractions[..count], out);
         });
+        self.position = position;
         count
     }
 
@@ -212,7 +216,7 @@ impl Sampler {
                         let at = (span.first - first) as usize;
                         read(&frames[at..at + span.len], out);
                     } else {
-                        let silent = (first - span.first) as usize;
+                        let silent = span.len.min((first - span.first) as usize);
                         let mut window = [0.0; WINDOW];
                         window[silent..span.len].copy_from_slice(&frames[..span.len - silent]);
                         read(&window[..span.len], out);
@@ -324,7 +328,10 @@ fn position(play: &Play, clip: &Clip, start: &Start) -> Position {
         // Behind the end: not even the last frames' ringing is left.
         frames + MAX_REACH as f64
     };
-    fixed(first) + fixed((start.offset + start.skip) * step(clip, start.rate, play.rate))
+    let step = step(clip, start.rate, play.rate);
+    let passed = (start.offset + start.skip) * step;
+    let snapped = step == 1.0 && (passed - passed.round()).abs() < SNAP;
+    fixed(first) + fixed(if snapped { passed.round() } else { passed })
 }
 
 /// The frame before which no kernel looks at this position, nor at any after it.

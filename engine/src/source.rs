@@ -30,9 +30,10 @@ pub struct Start {
 }
 
 impl Start {
-    /// For a source that must be silent before its onset: how many frames to wait, and how it starts after them.
-    pub(crate) fn after_silence(self) -> (usize, Start) {
-        let wait = (-self.offset).max(0.0).ceil();
+    /// For a source that is silent until `lead` frames before its onset: how many frames to wait, and how it starts
+    /// after them.
+    pub(crate) fn after_silence(self, lead: u32) -> (usize, Start) {
+        let wait = (-self.offset - f64::from(lead)).max(0.0).ceil();
         (wait as usize, Start { offset: self.offset + wait, ..self })
     }
 }

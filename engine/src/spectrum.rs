@@ -29,11 +29,9 @@ pub(crate) fn fit_sine(samples: &[f32], cycles: f64) -> Fit {
     }
     for i in 0..3 {
         let pivot = rows[i];
-        for j in 0..3 {
-            if j != i {
-                let factor = rows[j][i] / pivot[i];
-                (0..4).for_each(|k| rows[j][k] -= factor * pivot[k]);
-            }
+        for (_, row) in rows.iter_mut().enumerate().filter(|(j, _)| *j != i) {
+            let factor = row[i] / pivot[i];
+            row.iter_mut().zip(pivot).for_each(|(value, pivot)| *value -= factor * pivot);
         }
     }
     let [a, b, c] = std::array::from_fn(|i| rows[i][3] / rows[i][i]);

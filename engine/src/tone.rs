@@ -8,6 +8,7 @@ use crate::blep::Blep;
 use crate::event::{Param, Tone, Wave};
 use crate::ramp::Ramp;
 use crate::source::{MAX_RUN, Progress, Run, Source, Start};
+use std::f32::consts::PI;
 
 /// One tone, silent at and above the Nyquist frequency. `RT:` yes.
 pub(crate) struct ToneSource {
@@ -117,8 +118,7 @@ impl Source for ToneSource {
 
 /// The sine of a phase, by the first six terms of its series over a quarter of a cycle: right to -140 dB.
 fn sine(phase: u64) -> f32 {
-    const TERMS: [f32; 6] =
-        [3.141_592_7, -5.167_712_8, 2.550_164, -0.599_264_53, 0.082_145_89, -0.007_370_430_6];
+    const TERMS: [f32; 6] = [PI, -5.167_713, 2.550_164, -0.599_264_5, 0.082_145_89, -0.007_370_430_7];
     // Half cycles, -1 to 1.
     let x = (phase >> 32) as i32 as f32 * 2f32.powi(-31);
     let quarter = 0.5 - (x.abs() - 0.5).abs();

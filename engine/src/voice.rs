@@ -4,13 +4,14 @@
 //! instruments).
 
 use crate::clip::ClipId;
-use crate::envelope::{Envelope, Level};
+use crate::envelope::Envelope;
 use crate::event::{Param, Target, VoiceId, VoiceShape};
-use crate::ramp::Ramp;
+use crate::ramp::{Ramp, Values};
 use crate::sampler::Sampler;
 use crate::source::{MAX_RUN, MAX_SOURCE_CHANNELS, Progress, Source, Start};
 use crate::tone::ToneSource;
-use std::f64::consts::FRAC_PI_4;
+use std::cmp::Ordering;
+use std::f32::consts::FRAC_PI_4;
 use std::ops::Range;
 
 /// When a voice was born, or a change is made: orders the two, as they may come to the same frame.
@@ -27,6 +28,10 @@ pub struct Born {
 impl Born {
     /// After everything else.
     pub const LAST: Born = Born { position: f64::INFINITY, seq: u32::MAX };
+
+    pub(crate) fn order(self, other: Born) -> Ordering {
+        self.position.total_cmp(&other.position).then(self.seq.cmp(&other.seq))
+    }
 }
 
 /// What a voice plays. Instruments stay in their bank.
@@ -52,17 +57,32 @@ pub(crate) struct Voice {
     wait: usize,
 }
 
-/// How loud each source channel is on an output channel.
+/// How long a sound fades in that is begun in its middle because it came late, or fades out that is stolen [s].
+pub(crate) const DECLICK: f64 = 0.002;
+
+/// One way from a source's channel to an output's.
 #[derive(Clone, Copy)]
-enum Place {
-    /// A mono source on one output channel.
-    Straight(usize),
-    /// A mono source between two.
-    Panned,
-    /// A stereo source on one output channel.
-    Summed(usize),
-    /// A stereo source on two neighbours, balanced between them.
-    Balanced(usize),
+struct Route {
+    source: usize,
+    output: usize,
+    share: Share,
+}
+
+/// How much of a source's channel goes along a route.
+#[derive(Clone, Copy)]
+enum Share {
+    /// All of it.
+    Whole,
+    /// Half of its amplitude: a stereo source on one output.
+    Half,
+    /// A mono source's share of the left or right one of two outputs: equal power.
+    PannedLeft,
+    /// The same on the right.
+    PannedRight,
+    /// A stereo source's left channel, turned down towards the right.
+    BalancedLeft,
+    /// The same on the right.
+    BalancedRight,
 }
 
 impl Voice {
@@ -80,7 +100,7 @@ impl Voice {
             stolen: false,
             id: shape.id,
             clip,
-            gain: Ramp::new(f64::from(shape.gain)),
+            gain: faded_in(f64::from(shape.gain), start),
             pan: Ramp::new(f64::from(shape.pan)),
             channel: shape.channel.map(usize::from),
             envelope: Envelope::new(shape, start.rate, start.offset + start.skip),
@@ -108,9 +128,10 @@ impl Voice {
         self.envelope.release();
     }
 
-    /// Falls to silence in so many frames at the latest.
-    pub(crate) fn fade(&mut self, frames: f64) {
-        self.envelope.fade(frames);
+    /// Gives it up to make room: it fades out quickly.
+    pub(crate) fn steal(&mut self, rate: f64) {
+        self.stolen = true;
+        self.envelope.fade(DECLICK * rate);
     }
 
     pub(crate) fn released(&self) -> bool {
@@ -132,7 +153,8 @@ impl Voice {
         true
     }
 
-    /// Adds the next frames to the bus; `false` once it has ended. `source` is what [`Voice::sound`] says.
+    /// Adds the next frames, at most [`MAX_RUN`], to the bus; `false` once it has ended. An instrument is what
+    /// [`Voice::sound`] names.
     pub(crate) fn mix(
         &mut self,
         instrument: Option<&mut dyn Source>,
@@ -142,156 +164,100 @@ impl Voice {
         let waited = self.wait.min(frames.len());
         self.wait -= waited;
         frames.start += waited;
+
+        let sounding = self.envelope.sounding(frames.len());
         let mut runs = [[0.0; MAX_RUN]; MAX_SOURCE_CHANNELS];
-        let mut levels = [0.0; MAX_RUN];
-        let [left, right] = &mut runs;
-        let len = frames.len();
-        let sounding = self.envelope.sounding(len);
-        let (left, right) = (&mut left[..sounding], &mut right[..sounding]);
-        let mut run = [&mut *left, &mut *right];
-        let (channels, progress) = match (&mut self.sound, instrument) {
-            (Sound::Clip(sampler), _) => (sampler.channels(), sampler.fill(&mut run)),
-            (Sound::Tone(tone), _) => (tone.channels(), tone.fill(&mut run)),
-            (Sound::Instrument { .. }, Some(source)) => (source.channels(), source.fill(&mut run)),
+        let mut run = runs.each_mut().map(|run| &mut run[..sounding]);
+        let source = match (&mut self.sound, instrument) {
+            (Sound::Clip(sampler), _) => sampler as &mut dyn Source,
+            (Sound::Tone(tone), _) => tone,
+            (Sound::Instrument { .. }, Some(instrument)) => instrument,
             (Sound::Instrument { .. }, None) => return false,
         };
-        let count = match progress {
+        let channels = source.channels();
+        let count = match source.fill(&mut run) {
             Progress::Playing => sounding,
             Progress::Done(count) => count.min(sounding),
         };
-        let at = frames.start..frames.start + count;
-        let (left, right) = (&left[..count], &right[..count]);
-        let level = self.levels(&mut levels[..count]);
-        let gains = level.gains(&levels[..count]);
-        match self.place(channels, bus.len()) {
-            Place::Straight(channel) => gains.add(left, 1.0, bus.get_mut(channel), at),
-            Place::Summed(channel) => {
-                gains.add(left, 0.5, bus.get_mut(channel), at.clone());
-                gains.add(right, 0.5, bus.get_mut(channel), at);
+
+        let (mut levels, mut gains, mut pans) = ([0.0; MAX_RUN], [0.0; MAX_RUN], [0.0; MAX_RUN]);
+        let level = self.envelope.run(&mut levels[..count]);
+        let gain = self.gain.run(&mut gains[..count]);
+        let pan = self.pan.run(&mut pans[..count]);
+        for route in self.routes(channels, bus.len()).into_iter().flatten() {
+            if let Some(output) = bus.get_mut(route.output) {
+                let output = &mut output[frames.start..frames.start + count];
+                add(&runs[route.source][..count], output, level, gain, pan, route.share);
             }
-            Place::Panned => {
-                self.between(bus, 0, at, count, |pan| (power(-pan), power(pan)), [left, left], gains)
-            }
-            Place::Balanced(first) => self.between(
-                bus,
-                first,
-                at,
-                count,
-                |pan| ((1.0 - pan).min(1.0) as f32, (1.0 + pan).min(1.0) as f32),
-                [left, right],
-                gains,
-            ),
         }
-        count == len && progress == Progress::Playing
+        count == frames.len()
     }
 
-    fn place(&self, channels: usize, outputs: usize) -> Place {
+    /// Where its source's channels go. An output that is not there is left out.
+    fn routes(&self, channels: usize, outputs: usize) -> [Option<Route>; 2] {
+        let route = |source, output, share| Some(Route { source, output, share });
         match (channels, self.channel) {
-            (1, Some(channel)) => Place::Straight(channel),
-            (1, None) if outputs == 1 => Place::Straight(0),
-            (1, None) => Place::Panned,
-            (_, Some(channel)) => Place::Balanced(channel),
-            (_, None) if outputs == 1 => Place::Summed(0),
-            (_, None) => Place::Balanced(0),
-        }
-    }
-
-    /// Envelope times gain.
-    fn levels(&mut self, out: &mut [f32]) -> Level {
-        let level = self.envelope.fill(out);
-        if self.gain.at_rest() {
-            let gain = self.gain.value() as f32;
-            return match level {
-                Level::Flat(level) => Level::Flat(level * gain),
-                Level::Moving => {
-                    out.iter_mut().for_each(|level| *level *= gain);
-                    Level::Moving
-                }
-            };
-        }
-        if let Level::Flat(level) = level {
-            out.fill(level);
-        }
-        let mut gains = [0.0; MAX_RUN];
-        self.gain.fill(&mut gains[..out.len()]);
-        for (level, gain) in out.iter_mut().zip(gains) {
-            *level *= gain;
-        }
-        Level::Moving
-    }
-
-    #[expect(clippy::too_many_arguments)]
-    fn between(
-        &mut self,
-        bus: &mut [Box<[f32]>],
-        first: usize,
-        at: Range<usize>,
-        count: usize,
-        law: impl Fn(f64) -> (f32, f32),
-        sources: [&[f32]; 2],
-        gains: Gains<'_>,
-    ) {
-        if self.pan.at_rest() {
-            let (left, right) = law(self.pan.value());
-            gains.add(sources[0], left, bus.get_mut(first), at.clone());
-            gains.add(sources[1], right, bus.get_mut(first + 1), at);
-            return;
-        }
-        for i in 0..count {
-            let (left, right) = law(self.pan.step());
-            for (channel, share) in [left, right].into_iter().enumerate() {
-                if let Some(out) = bus.get_mut(first + channel) {
-                    out[at.start + i] += sources[channel][i] * (gains.at(i) * share);
-                }
+            (1, Some(channel)) => [route(0, channel, Share::Whole), None],
+            (1, None) if outputs == 1 => [route(0, 0, Share::Whole), None],
+            (1, None) => [route(0, 0, Share::PannedLeft), route(0, 1, Share::PannedRight)],
+            (_, None) if outputs == 1 => [route(0, 0, Share::Half), route(1, 0, Share::Half)],
+            (_, channel) => {
+                let first = channel.unwrap_or(0);
+                [route(0, first, Share::BalancedLeft), route(1, first + 1, Share::BalancedRight)]
             }
         }
     }
 }
 
-/// Equal power: the amplitude of the right one of two channels [pan -1 to 1]; of the left one for the opposite pan.
-fn power(pan: f64) -> f32 {
-    ((pan + 1.0) * FRAC_PI_4).sin() as f32
-}
-
-impl Level {
-    fn gains<'a>(self, levels: &'a [f32]) -> Gains<'a> {
+impl Share {
+    /// As an amplitude, for this pan.
+    fn amplitude(self, pan: f32) -> f32 {
+        // Of opposite pans exactly: left and right are the same function.
+        let power = |pan: f32| ((pan + 1.0) * FRAC_PI_4).sin();
         match self {
-            Level::Flat(level) => Gains::Flat(level),
-            Level::Moving => Gains::Moving(levels),
+            Share::Whole => 1.0,
+            Share::Half => 0.5,
+            Share::PannedLeft => power(-pan),
+            Share::PannedRight => power(pan),
+            Share::BalancedLeft => (1.0 - pan).min(1.0),
+            Share::BalancedRight => (1.0 + pan).min(1.0),
         }
     }
 }
 
-#[derive(Clone, Copy)]
-enum Gains<'a> {
-    Flat(f32),
-    Moving(&'a [f32]),
+/// Adds a source to an output. Every frame is multiplied in the same order whether its factors move or not, so that the
+/// bits do not depend on where runs begin.
+fn add(
+    source: &[f32],
+    output: &mut [f32],
+    level: Values<'_>,
+    gain: Values<'_>,
+    pan: Values<'_>,
+    share: Share,
+) {
+    if let (Values::Flat(level), Values::Flat(gain), Values::Flat(pan)) = (level, gain, pan) {
+        let factor = level * gain * share.amplitude(pan);
+        for (output, sample) in output.iter_mut().zip(source) {
+            *output += sample * factor;
+        }
+    } else if let Values::Flat(pan) = pan {
+        let share = share.amplitude(pan);
+        for (i, (output, sample)) in output.iter_mut().zip(source).enumerate() {
+            *output += sample * (level.at(i) * gain.at(i) * share);
+        }
+    } else {
+        for (i, (output, sample)) in output.iter_mut().zip(source).enumerate() {
+            *output += sample * (level.at(i) * gain.at(i) * share.amplitude(pan.at(i)));
+        }
+    }
 }
 
-impl Gains<'_> {
-    fn at(&self, i: usize) -> f32 {
-        match self {
-            Gains::Flat(level) => *level,
-            Gains::Moving(levels) => levels[i],
-        }
+/// The gain of a voice, from silence if its sound is begun in its middle.
+fn faded_in(gain: f64, start: Start) -> Ramp {
+    if start.skip <= 0.0 {
+        return Ramp::new(gain);
     }
-
-    /// Adds the source to an output channel, if there is one of that number.
-    fn add(&self, source: &[f32], share: f32, out: Option<&mut Box<[f32]>>, at: Range<usize>) {
-        let Some(out) = out else { return };
-        let out = &mut out[at];
-        match self {
-            Gains::Flat(level) => {
-                let gain = level * share;
-                for (out, sample) in out.iter_mut().zip(source) {
-                    *out += sample * gain;
-                }
-            }
-            Gains::Moving(levels) => {
-                for ((out, sample), level) in out.iter_mut().zip(source).zip(*levels) {
-                    *out += sample * (level * share);
-                }
-            }
-        }
-    }
+    let mut ramp = Ramp::new(0.0);
+    ramp.head_for(gain, start.skip.min(DECLICK * start.rate) as u32);
+    ramp
 }

@@ -19,8 +19,8 @@ use std::sync::Arc;
 pub const DEFAULT_VOICES: usize = 256;
 /// Places for voices that were stolen and are fading out.
 const FADING: usize = 16;
-/// How long a stolen voice takes to fade out [s].
-const STOLEN_FADE: f64 = 0.002;
+/// Streams there can be at all, and so the most that can end before anybody asks for them.
+const STREAMS: usize = 4_096;
 
 /// A fixed pool of voices.
 ///
@@ -36,6 +36,7 @@ pub struct Voices {
     interp: Interp,
     stolen: u64,
     starved: u64,
+    #[expect(clippy::vec_box, reason = "they go back to a pool of boxes; unboxing would free")]
     readers: Vec<Box<StreamReader>>,
 }
 
@@ -54,14 +55,14 @@ impl Voices {
             interp,
             stolen: 0,
             starved: 0,
-            readers: Vec::with_capacity(slots),
+            readers: Vec::with_capacity(STREAMS),
         }
     }
 
-    /// How many frames before the first one after its onset a clip is to be started, for its interpolator to ring in
-    /// full: at most [`crate::LEAD`]. `offset` is how far after the onset that first frame lies [frames, 0 to 1].
-    pub fn lead(&self, play: &Play, clip: &Clip, offset: f64) -> u32 {
-        Sampler::lead(play, clip, self.rate, offset, self.interp)
+    /// How many frames before its onset a clip is to be started, for its interpolator to ring in full: at most
+    /// [`crate::LEAD`].
+    pub fn lead(&self, play: &Play, clip: &Clip) -> u32 {
+        Sampler::lead(play, clip, self.rate, self.interp)
     }
 
     /// The frame at which the stream of a clip that is not all in memory must be opened.
@@ -71,8 +72,7 @@ impl Voices {
 
     /// How many frames a clip taken up at `start` waits in silence, and how it starts after them.
     fn begin_clip(&self, play: &Play, clip: &Clip, start: Start) -> (usize, Start) {
-        // A clip begun in its middle would let its interpolator hear what lies before.
-        if self.lead(play, clip, 0.5) == 0 { start.after_silence() } else { (0, start) }
+        start.after_silence(self.lead(play, clip))
     }
 
     /// Starts a clip; `reader` streams what is not in memory. Without it, that is silence.
@@ -91,7 +91,7 @@ impl Voices {
 
     /// Starts a tone.
     pub fn start_tone(&mut self, tone: &Tone, start: Start, born: Born) {
-        let begin = start.after_silence();
+        let begin = start.after_silence(0);
         let source = ToneSource::new(tone, begin.1);
         self.begin(Voice::new(Sound::Tone(source), None, &tone.shape, begin, born));
     }
@@ -103,7 +103,7 @@ impl Voices {
         if size == 0 {
             return false;
         }
-        let begin = start.after_silence();
+        let begin = start.after_silence(0);
         let instance = self.free_instance(event.bank, size);
         if let Some(Some(bank)) = self.banks.get_mut(bank) {
             bank[usize::from(instance)].start(begin.1, &event.args);
@@ -146,7 +146,7 @@ impl Voices {
     pub fn stop(&mut self, target: Target, born: Born) -> usize {
         let mut reached = 0;
         for voice in self.slots[..self.top].iter_mut().flatten() {
-            if voice.is_meant(target) && voice.born < born {
+            if voice.is_meant(target) && voice.born < born && !voice.stolen {
                 voice.release();
                 reached += 1;
             }
@@ -245,14 +245,15 @@ impl Voices {
 
     /// Lets the quietest voice in release go, or else the oldest one.
     fn steal(&mut self) {
-        let candidates = self.slots.iter_mut().flatten().filter(|voice| !voice.stolen);
-        let key =
-            |voice: &Voice| if voice.released() { (0, voice.level()) } else { (1, voice.born.position) };
-        let least =
-            candidates.min_by(|a, b| key(a).partial_cmp(&key(b)).unwrap_or(std::cmp::Ordering::Equal));
-        if let Some(voice) = least {
-            voice.stolen = true;
-            voice.fade(STOLEN_FADE * self.rate);
+        let rate = self.rate;
+        let ahead = |a: &Voice, b: &Voice| match (a.released(), b.released()) {
+            (true, true) => a.level().total_cmp(&b.level()),
+            (false, false) => a.born.order(b.born),
+            (a, b) => b.cmp(&a),
+        };
+        let sounding = self.slots.iter_mut().flatten().filter(|voice| !voice.stolen);
+        if let Some(voice) = sounding.min_by(|a, b| ahead(a, b)) {
+            voice.steal(rate);
             self.stolen += 1;
         }
     }

@@ -144,9 +144,9 @@ fn an_onset_between_two_frames_is_right_to_a_fiftieth_of_a_frame() {
             let offset = f64::from(quarter) / 8.0;
             let play = play(1.0, 0.0, false);
             crate::interp::prepare();
-            let lead = f64::from(Sampler::lead(&play, &clip, RATE, offset, interp));
+            let lead = f64::from(Sampler::lead(&play, &clip, RATE, interp));
             let [out, _] = take(&mut sampler(&clip, &play, offset - lead, interp), [64]);
-            // The onset lies `offset` before the frame that comes `lead` frames after the first.
+            // The onset lies `offset` before the frame that comes `lead` after the first.
             let found = delay(&out, 0.01) - (lead - offset);
             assert!(found.abs() < 0.02, "{found} frames at {offset}, {clip_rate} Hz, {interp:?}");
         }
