@@ -8,3 +8,4 @@ mod interop;
 mod lab;
 mod layout;
 mod node;
+mod render;

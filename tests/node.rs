@@ -45,7 +45,7 @@ fn bad_input_is_answered_and_disturbs_nothing() {
         let at = status.args.iter().position(|arg| *arg == Text(key.into())).expect("the key is there");
         status.args[at + 1].clone()
     };
-    assert_eq!(value("refused"), Int(7));
+    assert_eq!(value("refused"), Int(8));
     assert_eq!(value("events"), Int(0));
     assert!(node.interrupt().success());
     let (_, channels) = read_wav(&lab.path("out.wav"));
