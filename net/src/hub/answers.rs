@@ -10,7 +10,7 @@ use crate::score::{Arrival, TimeForm};
 use downbeat_engine::LatePolicy;
 use downbeat_sync::{EnsembleTime, Jump, Span};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Packets waiting to be sent; one more is dropped and counted.
 const WAITING: usize = 2_048;
@@ -114,7 +114,7 @@ impl Hub {
     pub(super) fn status(&mut self, to: Endpoint) {
         let engine = self.control.counters();
         let net = &self.net;
-        let load = |ppm: &AtomicU32| Arg::Float(ppm.load(Ordering::Relaxed) as f32 * 1e-6);
+        let load = |ppm: u32| Arg::Float(ppm as f32 * 1e-6);
         let (state, device, rate, channels, block) = match &self.device {
             Some(device) => {
                 let format = device.format;
@@ -141,8 +141,8 @@ impl Hub {
             ("channels", int(channels.into())),
             ("buffer", int(block.into())),
             ("latency_ms", millis(latency)),
-            ("cpu", load(&engine.load_ppm)),
-            ("cpu_peak", load(&engine.peak_load_ppm)),
+            ("cpu", load(engine.load_ppm.load(Ordering::Relaxed))),
+            ("cpu_peak", load(engine.peak_load_ppm.swap(0, Ordering::Relaxed))),
             ("xruns", count(&engine.xruns)),
             ("uptime", int(((self.now - self.started).as_secs_f64()) as u64)),
             ("samples", int(self.score.samples().len() as u64)),

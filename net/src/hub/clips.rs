@@ -29,20 +29,28 @@ impl Places {
         self.free.pop()
     }
 
+    /// A place that was taken and not used after all.
+    pub(super) fn put_back(&mut self, place: ClipId) {
+        self.free.push(place);
+    }
+
     /// The clip of this place is not wanted any more.
     pub(super) fn leave(&mut self, place: ClipId) {
         self.to_leave.push(place);
     }
 
-    /// The next place to ask the audio thread to free.
-    pub(super) fn next_leaving(&mut self) -> Option<ClipId> {
-        let place = self.to_leave.pop()?;
-        self.leaving += 1;
-        Some(place)
+    /// Asks the audio thread for the places that are to be left, until it takes no more for now.
+    pub(super) fn ask(&mut self, mut free: impl FnMut(ClipId) -> bool) {
+        while let Some(place) = self.to_leave.last()
+            && free(*place)
+        {
+            self.to_leave.pop();
+            self.leaving += 1;
+        }
     }
 
-    /// The place is free.
-    pub(super) fn give_back(&mut self, place: ClipId) {
+    /// The audio thread is done with the clip of this place.
+    pub(super) fn left(&mut self, place: ClipId) {
         self.leaving = self.leaving.saturating_sub(1);
         self.free.push(place);
     }

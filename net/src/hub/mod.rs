@@ -29,13 +29,14 @@ use crate::counters::NetCounters;
 use crate::endpoint::{ConnId, Endpoint};
 use crate::numbers::Numbers;
 use crate::osc;
-use crate::score::{Arrival, Reason, Refusal, Request, Score, ScoreConfig};
+use crate::score::{Arrival, Reason, Request, Score, ScoreConfig};
 use answers::Out;
 use budget::Budget;
 use clips::Places;
 use downbeat_engine::device::DeviceState;
 use downbeat_engine::{Clip, Control, Garbage, Origin, Report, Supply};
 use downbeat_sync::{ClockEstimate, FollowWall, Jump, LocalTime, Span, Timescale, WallAnchor};
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -164,7 +165,7 @@ impl Hub {
             Ok(staged) => staged,
             Err(refusal) => {
                 self.tally.refused += 1;
-                return self.refuse(from, refusal);
+                return self.error(from, refusal.address, refusal);
             }
         };
         self.tally.answers += u64::from(staged.answers);
@@ -172,7 +173,7 @@ impl Hub {
             self.busy_until = self.now + AFTERMATH;
             if self.control.send_all(&staged.events).is_err() {
                 self.tally.full += 1;
-                return self.refuse(from, Refusal { address: first_address(packet), reason: Reason::Full });
+                return self.error(from, first_address(packet), Reason::Full);
             }
         }
         for request in std::mem::take(&mut staged.requests) {
@@ -188,7 +189,7 @@ impl Hub {
         let place =
             self.places.take().ok_or_else(|| format!("there are {} samples already", self.places.all()))?;
         if self.control.supply(Supply::Clip(place, clip)).is_err() {
-            self.places.give_back(place);
+            self.places.put_back(place);
             return Err("the audio thread is not ready for more samples: try again".into());
         }
         if let Some(before) = self.score.add_sample(name, place) {
@@ -204,7 +205,7 @@ impl Hub {
         let address = "/sample/load";
         match result.and_then(|clip| self.add_sample(&request.name, clip)) {
             Ok(()) => self.done(request.from, address, &request.name),
-            Err(reason) => self.error(request.from, address.as_bytes(), &reason),
+            Err(reason) => self.error(request.from, address.as_bytes(), reason),
         }
     }
 
@@ -242,7 +243,7 @@ impl Hub {
         }
         while let Some(Garbage::Clip(place, clip)) = self.control.garbage() {
             drop(clip);
-            self.places.give_back(place);
+            self.places.left(place);
         }
         self.retire();
         self.control.retry();
@@ -308,8 +309,7 @@ impl Hub {
                     self.done(from, "/sample/free", &name);
                 }
                 None => {
-                    let reason = Reason::NoSample(name.as_bytes());
-                    self.refuse(from, Refusal { address: b"/sample/free", reason });
+                    self.error(from, b"/sample/free", Reason::NoSample(name.as_bytes()));
                 }
             },
             Request::Notify(on) => self.subscribe(from, on),
@@ -349,18 +349,11 @@ impl Hub {
         }
     }
 
-    fn refuse(&mut self, from: Endpoint, refusal: Refusal<'_>) {
-        // A flood of garbage costs no more than counting: the sentence is written only where it will be sent.
+    /// Answers an error, if not too many have been. The sentence is written only then, so that a flood of garbage costs
+    /// no more than counting.
+    fn error(&mut self, from: Endpoint, address: &[u8], reason: impl Display) {
         if self.errors.take(self.now) {
-            self.say_error(from, refusal.address, &refusal.reason.to_string());
-        } else {
-            self.tally.unanswered += 1;
-        }
-    }
-
-    fn error(&mut self, from: Endpoint, address: &[u8], reason: &str) {
-        if self.errors.take(self.now) {
-            self.say_error(from, address, reason);
+            self.say_error(from, address, &reason.to_string());
         } else {
             self.tally.unanswered += 1;
         }
@@ -371,13 +364,9 @@ impl Hub {
         self.jumped(jump);
     }
 
-    /// Asks the audio thread for the clips that are to leave, as far as the ring takes it; the rest at the next tick.
+    /// Asks the audio thread for the clips that are to leave; what its ring does not take waits for the next tick.
     fn retire(&mut self) {
-        while let Some(place) = self.places.next_leaving() {
-            if self.control.supply(Supply::Free(place)).is_err() {
-                return self.places.leave(place);
-            }
-        }
+        self.places.ask(|place| self.control.supply(Supply::Free(place)).is_ok());
     }
 }
 

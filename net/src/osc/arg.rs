@@ -145,7 +145,7 @@ pub(super) fn take_arg(tag: u8, data: &[u8]) -> Result<(Arg<'_>, &[u8]), ErrorKi
 }
 
 #[inline(always)]
-fn take<const N: usize>(data: &[u8]) -> Result<([u8; N], &[u8]), ErrorKind> {
+pub(super) fn take<const N: usize>(data: &[u8]) -> Result<([u8; N], &[u8]), ErrorKind> {
     data.split_first_chunk().map(|(chunk, rest)| (*chunk, rest)).ok_or(ErrorKind::Truncated)
 }
 

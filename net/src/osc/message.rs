@@ -3,7 +3,7 @@
 //! Inlined without asking (`inline(always)`) here, in `arg` and in `reader`: results of this size go through
 //! memory otherwise, and a message costs twice as much (`benches/codec.rs`). Not for: bundles (`reader`).
 
-use super::arg::{Arg, take_arg, take_string};
+use super::arg::{Arg, take, take_arg, take_string};
 use super::error::{ErrorKind, OscError};
 use std::fmt;
 
@@ -121,6 +121,40 @@ impl<'a> Iterator for Args<'a> {
 }
 
 impl std::iter::FusedIterator for Args<'_> {}
+
+/// For those who know what they want: these leave an argument of another type where it is. An [`Arg`] is slow to hand
+/// around, being read back from memory in other pieces than it was written in; numbers and slices stay in registers.
+impl<'a> Args<'a> {
+    /// The type tag of the next argument.
+    #[inline]
+    pub fn next_tag(&self) -> Option<u8> {
+        self.tags.first().copied()
+    }
+
+    /// The next argument, if it is a number: `i`, `f`, `h` or `d`.
+    #[inline]
+    pub fn take_number(&mut self) -> Option<f64> {
+        let (number, data) = match self.next_tag()? {
+            b'i' => take(self.data).map(|(x, rest)| (i32::from_be_bytes(x).into(), rest)),
+            b'f' => take(self.data).map(|(x, rest)| (f32::from_be_bytes(x).into(), rest)),
+            b'h' => take(self.data).map(|(x, rest)| (i64::from_be_bytes(x) as f64, rest)),
+            b'd' => take(self.data).map(|(x, rest)| (f64::from_be_bytes(x), rest)),
+            _ => return None,
+        }
+        .ok()?;
+        *self = Args { tags: &self.tags[1..], data };
+        Some(number)
+    }
+
+    /// The next argument, if it is text: `s` or `S`.
+    #[inline]
+    pub fn take_text(&mut self) -> Option<&'a [u8]> {
+        let (b's' | b'S') = self.next_tag()? else { return None };
+        let (text, data) = take_string(self.data).ok()?;
+        *self = Args { tags: &self.tags[1..], data };
+        Some(text)
+    }
+}
 
 #[cfg(test)]
 mod tests {

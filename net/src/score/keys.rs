@@ -4,7 +4,7 @@
 
 use super::refusal::{Range, Reason};
 use crate::numbers::Numbers;
-use crate::osc::{Arg, Args};
+use crate::osc::Args;
 use downbeat_engine::{LatePolicy, Param, VoiceId, VoiceShape, Wave};
 use std::fmt::{self, Display};
 
@@ -179,22 +179,22 @@ impl Ids {
         Ids { named: Numbers::new(capacity) }
     }
 
-    /// The id in an argument, which is given a number if it has none.
-    pub(super) fn id<'p>(&mut self, arg: Arg<'p>) -> Result<VoiceId, Reason<'p>> {
-        match arg.text() {
+    /// The next argument as an id, which is given a number if it has none.
+    pub(super) fn id<'p>(&mut self, args: &mut Args<'p>) -> Result<VoiceId, Reason<'p>> {
+        match args.take_text() {
             Some(name) if name.len() > MAX_ID => {
                 Err(Reason::TooLong { what: "id", most: MAX_ID, got: name.len() })
             }
             Some(name) => Ok(VoiceId(NAMED + self.named.number(name))),
-            None => numbered(arg),
+            None => numbered(args),
         }
     }
 
-    /// The id in an argument, if any voice could have it.
-    pub(super) fn known<'p>(&self, arg: Arg<'p>) -> Result<Option<VoiceId>, Reason<'p>> {
-        match arg.text() {
-            Some(name) => Ok(self.named.find(name).map(|number| VoiceId(NAMED + number))),
-            None => numbered(arg).map(Some),
+    /// The next argument as an id that a voice could have; the text of it if none can.
+    pub(super) fn known<'p>(&self, args: &mut Args<'p>) -> Result<Result<VoiceId, &'p [u8]>, Reason<'p>> {
+        match args.take_text() {
+            Some(name) => Ok(self.named.find(name).map(|number| VoiceId(NAMED + number)).ok_or(name)),
+            None => numbered(args).map(Ok),
         }
     }
 
@@ -205,13 +205,14 @@ impl Ids {
 }
 
 /// Pd has no integers, so 7.0 is 7.
-fn numbered(arg: Arg<'_>) -> Result<VoiceId, Reason<'_>> {
-    let wanted = Reason::Type { what: "id", wanted: "a string or a whole number", got: arg.tag() };
-    let id = arg.number().ok_or(wanted)?;
-    if !ID.contains(id) || id.fract() != 0.0 {
-        return Err(Reason::Range { what: "id", range: ID, got: id });
+fn numbered<'p>(args: &mut Args<'p>) -> Result<VoiceId, Reason<'p>> {
+    let Some(got) = args.take_number() else {
+        return Err(mismatch("id", "a string or a whole number", args));
+    };
+    if !ID.contains(got) || got.fract() != 0.0 {
+        return Err(Reason::Range { what: "id", range: ID, got });
     }
-    Ok(VoiceId(id as u32))
+    Ok(VoiceId(got as u32))
 }
 
 /// A voice while its arguments are read.
@@ -230,16 +231,19 @@ impl Draft {
     #[inline]
     pub(super) fn read_pairs<'p>(
         &mut self,
-        mut args: Args<'p>,
+        args: &mut Args<'p>,
         keys: Keys,
         ids: &mut Ids,
         channels: u16,
     ) -> Result<(), Reason<'p>> {
-        while let Some(arg) = args.next() {
-            let name = arg.text().ok_or(Reason::NotAKey(arg.tag()))?;
+        while let Some(tag) = args.next_tag() {
+            let name = args.take_text().ok_or(Reason::NotAKey(tag))?;
             let key = Key::parse(name).filter(|key| keys.has(*key));
             let key = key.ok_or(Reason::UnknownKey { key: name, keys })?;
-            self.take(key, args.next().ok_or(Reason::NoValue(key))?, ids, channels)?;
+            if args.next_tag().is_none() {
+                return Err(Reason::NoValue(key));
+            }
+            self.take(key, args, ids, channels)?;
         }
         Ok(())
     }
@@ -249,59 +253,73 @@ impl Draft {
     pub(super) fn take<'p>(
         &mut self,
         key: Key,
-        value: Arg<'p>,
+        args: &mut Args<'p>,
         ids: &mut Ids,
         channels: u16,
     ) -> Result<(), Reason<'p>> {
-        let number = |range| number(key.name(), range, value);
+        let mut number = |range| number(key.name(), range, args);
         match key {
             Key::Gain => self.shape.gain = number(GAIN)? as f32,
             Key::Db => self.shape.gain = linear(number(DB)?),
             Key::Pan => self.shape.pan = number(PAN)? as f32,
             Key::Rate => self.rate = Some(number(RATE)? as f32),
             Key::Start => self.start = number(SECONDS)?,
-            Key::Loop => self.looped = switch(key.name(), value)?,
-            Key::Shape => self.wave = wave(value)?,
             Key::Attack => self.shape.attack = number(SECONDS)? as f32,
             Key::Decay => self.shape.decay = number(SECONDS)? as f32,
             Key::Sustain => self.shape.sustain = number(SUSTAIN)? as f32,
             Key::Release => self.shape.release = number(SECONDS)? as f32,
             Key::Dur => self.shape.dur = Some(number(SECONDS)? as f32),
-            Key::Late => self.late = Some(late(value)?),
-            Key::Id => self.shape.id = Some(ids.id(value)?),
-            Key::Channel => self.shape.channel = Some(channel(value, channels)?),
+            Key::Channel => self.shape.channel = Some(channel(args, channels)?),
+            Key::Loop => self.looped = switch(key.name(), args)?,
+            Key::Shape => self.wave = wave(args)?,
+            Key::Late => self.late = Some(late(args)?),
+            Key::Id => self.shape.id = Some(ids.id(args)?),
         }
         Ok(())
     }
 }
 
 /// The parameter of a sounding voice that `/set` names, and the value it is given.
-pub(super) fn param<'p>(name: Arg<'p>, value: Arg<'p>) -> Result<(Param, f32), Reason<'p>> {
+pub(super) fn param<'p>(args: &mut Args<'p>) -> Result<(Param, f32), Reason<'p>> {
     const WANTED: &str = "gain, db, pan, rate or freq";
-    let wanted = Reason::Type { what: "key", wanted: WANTED, got: name.tag() };
-    Ok(match name.text().ok_or(wanted)? {
-        b"gain" => (Param::Gain, number("gain", GAIN, value)? as f32),
-        b"db" => (Param::Gain, linear(number("db", DB, value)?)),
-        b"pan" => (Param::Pan, number("pan", PAN, value)? as f32),
-        b"rate" => (Param::Rate, number("rate", RATE, value)? as f32),
-        b"freq" => (Param::Freq, number("freq", FREQ, value)? as f32),
-        other => return Err(Reason::Word { what: "key", wanted: WANTED, got: other }),
+    let Some(key) = args.take_text() else { return Err(mismatch("the key", WANTED, args)) };
+    Ok(match key {
+        b"gain" => (Param::Gain, number("gain", GAIN, args)? as f32),
+        b"db" => (Param::Gain, linear(number("db", DB, args)?)),
+        b"pan" => (Param::Pan, number("pan", PAN, args)? as f32),
+        b"rate" => (Param::Rate, number("rate", RATE, args)? as f32),
+        b"freq" => (Param::Freq, number("freq", FREQ, args)? as f32),
+        other => return Err(Reason::Word { what: "the key", wanted: WANTED, got: other }),
     })
 }
 
-/// A number in an argument, in range.
+/// The next argument as a number in range.
 #[inline]
-pub(super) fn number<'p>(what: &'static str, range: Range, arg: Arg<'p>) -> Result<f64, Reason<'p>> {
-    let got = arg.number().ok_or(Reason::Type { what, wanted: "a number", got: arg.tag() })?;
-    if range.contains(got) { Ok(got) } else { Err(Reason::Range { what, range, got }) }
+pub(super) fn number<'p>(what: &'static str, range: Range, args: &mut Args<'p>) -> Result<f64, Reason<'p>> {
+    match args.take_number() {
+        Some(got) if range.contains(got) => Ok(got),
+        Some(got) => Err(Reason::Range { what, range, got }),
+        None => Err(mismatch(what, "a number", args)),
+    }
 }
 
-/// On or off: a number, or OSC's true and false.
-pub(super) fn switch<'p>(what: &'static str, arg: Arg<'p>) -> Result<bool, Reason<'p>> {
-    match arg {
-        Arg::True => Ok(true),
-        Arg::False => Ok(false),
-        _ => Ok(number(what, Range::new(0.0, 1.0, ""), arg)? != 0.0),
+/// The next argument as on or off: a number, or OSC's true and false.
+pub(super) fn switch<'p>(what: &'static str, args: &mut Args<'p>) -> Result<bool, Reason<'p>> {
+    match args.next_tag() {
+        Some(tag @ (b'T' | b'F')) => {
+            args.next();
+            Ok(tag == b'T')
+        }
+        _ => Ok(number(what, Range::new(0.0, 1.0, ""), args)? != 0.0),
+    }
+}
+
+/// Why the next argument is not what is wanted: it is of another type, or not there.
+#[cold]
+pub(super) fn mismatch<'p>(what: &'static str, wanted: &'static str, args: &Args<'p>) -> Reason<'p> {
+    match args.next_tag() {
+        Some(got) => Reason::Type { what, wanted, got },
+        None => Reason::Missing(what),
     }
 }
 
@@ -309,34 +327,41 @@ fn linear(db: f64) -> f32 {
     10f64.powf(db / 20.0) as f32
 }
 
-fn channel(arg: Arg<'_>, channels: u16) -> Result<u16, Reason<'_>> {
+fn channel<'p>(args: &mut Args<'p>, channels: u16) -> Result<u16, Reason<'p>> {
     let range = Range::new(0.0, f64::from(channels.saturating_sub(1)), "(channels are counted from 0)");
-    let got = number("channel", range, arg)?;
+    let got = number("channel", range, args)?;
     if got.fract() == 0.0 { Ok(got as u16) } else { Err(Reason::Range { what: "channel", range, got }) }
 }
 
-fn wave(arg: Arg<'_>) -> Result<Wave, Reason<'_>> {
-    Ok(match arg.text() {
-        Some(b"sine") => Wave::Sine,
-        Some(b"saw") => Wave::Saw,
-        Some(b"square") => Wave::Square,
-        Some(b"noise") => Wave::Noise,
-        _ => return Err(word("shape", "sine, saw, square or noise", arg)),
+fn wave<'p>(args: &mut Args<'p>) -> Result<Wave, Reason<'p>> {
+    word("shape", "sine, saw, square or noise", args, |word| {
+        Some(match word {
+            b"sine" => Wave::Sine,
+            b"saw" => Wave::Saw,
+            b"square" => Wave::Square,
+            b"noise" => Wave::Noise,
+            _ => return None,
+        })
     })
 }
 
-fn late(arg: Arg<'_>) -> Result<LatePolicy, Reason<'_>> {
-    Ok(match arg.text() {
-        Some(b"play") => LatePolicy::Play,
-        Some(b"drop") => LatePolicy::Drop,
-        Some(b"trim") => LatePolicy::Trim,
-        _ => return Err(word("late", "play, drop or trim", arg)),
+fn late<'p>(args: &mut Args<'p>) -> Result<LatePolicy, Reason<'p>> {
+    word("late", "play, drop or trim", args, |word| {
+        Some(match word {
+            b"play" => LatePolicy::Play,
+            b"drop" => LatePolicy::Drop,
+            b"trim" => LatePolicy::Trim,
+            _ => return None,
+        })
     })
 }
 
-fn word<'p>(what: &'static str, wanted: &'static str, arg: Arg<'p>) -> Reason<'p> {
-    match arg.text() {
-        Some(got) => Reason::Word { what, wanted, got },
-        None => Reason::Type { what, wanted, got: arg.tag() },
-    }
+fn word<'p, T>(
+    what: &'static str,
+    wanted: &'static str,
+    args: &mut Args<'p>,
+    meaning: impl Fn(&[u8]) -> Option<T>,
+) -> Result<T, Reason<'p>> {
+    let Some(got) = args.take_text() else { return Err(mismatch(what, wanted, args)) };
+    meaning(got).ok_or(Reason::Word { what, wanted, got })
 }

@@ -30,13 +30,15 @@ mod book;
 mod keys;
 mod refusal;
 mod request;
+#[cfg(test)]
+mod tests;
 
-use crate::osc::{self, Arg, Args, Message, Pattern};
+use crate::osc::{self, Args, Message, Pattern};
 use book::Book;
 pub use book::{Ask, Method, TimeForm};
 use downbeat_engine::{
     Action, ClipId, DEFAULT_EVENTS, Event, InstrumentEvent, LatePolicy, MAX_ARGS, Origin, Play, Target, Tone,
-    When,
+    VoiceShape, When,
 };
 use downbeat_sync::{ClockEstimate, EnsembleTime, LocalTime, Span};
 use keys::{Draft, FINITE, FREQ, GAIN, Ids, SECONDS};
@@ -86,6 +88,8 @@ pub struct Score {
     staged: Staged,
     /// Methods a pattern reached, reused.
     reached: Vec<Method>,
+    /// The method of the message that is being read.
+    current: Method,
 }
 
 /// What a packet asks for.
@@ -108,6 +112,7 @@ impl Score {
             ids: Ids::new(NAMED_IDS),
             staged: Staged::default(),
             reached: Vec::new(),
+            current: Method::Answer,
         }
     }
 
@@ -122,14 +127,18 @@ impl Score {
         let mut matches = MATCHES_PER_PACKET;
         let mut times = Times { arrival, horizon: self.config.horizon, last: (osc::IMMEDIATELY, None) };
         for timed in osc::read(packet) {
-            let timed = timed.map_err(|error| Refusal { address: b"", reason: error.into() })?;
+            let timed = timed.map_err(|error| Refusal { address: b"", reason: error.into(), usage: "" })?;
             let message = &timed.message;
             let when = times.when(timed.timetag);
             let taken = when.and_then(|when| match self.book.method(message.address()) {
                 Some(method) => self.stage(method, message, when, arrival.from),
                 None => self.stage_matching(message, when, arrival.from, &mut matches),
             });
-            taken.map_err(|reason| Refusal { address: message.address(), reason })?;
+            taken.map_err(|reason| Refusal {
+                address: message.address(),
+                reason,
+                usage: self.current.usage(),
+            })?;
         }
         Ok(&mut self.staged)
     }
@@ -203,29 +212,29 @@ impl Score {
         when: When,
         from: Origin,
     ) -> Result<(), Reason<'p>> {
+        self.current = method;
         let mut args = message.args();
         let mut late = None;
         let action = match method {
-            Method::Play => self.play(args, &mut late)?,
-            Method::Sample(clip) => short(clip, args)?,
-            Method::Tone => self.tone(args, &mut late)?,
-            Method::Instrument(bank) => self.instrument(bank, args, &mut late)?,
-            Method::Click => Action::Click { gain: click(args)? },
-            Method::Set => self.set(args)?,
-            Method::Stop => self.stop(args)?,
-            Method::Panic => end(args, method).map(|()| Action::Panic)?,
-            Method::Cancel => {
-                let id = args.next().map(|arg| self.ids.id(arg)).transpose()?;
-                end(args, method)?;
-                Action::Cancel(id)
-            }
+            Method::Play => self.play(&mut args, &mut late)?,
+            Method::Sample(clip) => short(clip, &mut args)?,
+            Method::Tone => self.tone(&mut args, &mut late)?,
+            Method::Instrument(bank) => self.instrument(bank, &mut args, &mut late)?,
+            Method::Click => Action::Click { gain: click(&mut args)? },
+            Method::Set => self.set(&mut args)?,
+            Method::Stop => self.stop(&mut args)?,
+            Method::Panic => Action::Panic,
+            Method::Cancel => Action::Cancel(match args.next_tag() {
+                Some(_) => Some(self.ids.id(&mut args)?),
+                None => None,
+            }),
             Method::MasterGain => {
-                let value = keys::number("value", GAIN, need(&mut args, "the value", method)?)? as f32;
-                Action::MasterGain { value, seconds: seconds(args, method)? }
+                let value = keys::number("the value", GAIN, &mut args)? as f32;
+                Action::MasterGain { value, seconds: seconds(&mut args)? }
             }
             Method::MasterMute => {
-                let on = keys::switch("value", need(&mut args, "the value", method)?)?;
-                Action::MasterMute { on, seconds: seconds(args, method)? }
+                let on = keys::switch("the value", &mut args)?;
+                Action::MasterMute { on, seconds: seconds(&mut args)? }
             }
             Method::Ask(ask) => {
                 self.staged.requests.push(Request::read(ask, message)?);
@@ -236,6 +245,7 @@ impl Score {
                 return Ok(());
             }
         };
+        end(&args)?;
         if self.staged.events.len() >= self.config.events {
             return Err(Reason::Full);
         }
@@ -244,15 +254,17 @@ impl Score {
     }
 
     #[inline]
-    fn play<'p>(&mut self, mut args: Args<'p>, late: &mut Option<LatePolicy>) -> Result<Action, Reason<'p>> {
-        let name = need(&mut args, "the sample's name", Method::Play)?;
-        let wanted = Reason::Type { what: "the sample's name", wanted: "a string", got: name.tag() };
-        let name = name.text().ok_or(wanted)?;
+    fn play<'p>(&mut self, args: &mut Args<'p>, late: &mut Option<LatePolicy>) -> Result<Action, Reason<'p>> {
+        let Some(name) = args.take_text() else {
+            return Err(keys::mismatch("the sample's name", "a string", args));
+        };
         let clip = self.book.clip(name).ok_or(Reason::NoSample(name))?;
         let mut draft = Draft::default();
         for key in [Key::Gain, Key::Pan, Key::Rate] {
-            let Some(number) = next_number(&mut args) else { break };
-            draft.take(key, number, &mut self.ids, self.config.channels)?;
+            if !next_is_number(args) {
+                break;
+            }
+            draft.take(key, args, &mut self.ids, self.config.channels)?;
         }
         draft.read_pairs(args, Keys::PLAY, &mut self.ids, self.config.channels)?;
         *late = draft.late;
@@ -260,8 +272,8 @@ impl Score {
         Ok(Action::Play(Play { clip, rate: rate.unwrap_or(1.0), start, looped, shape }))
     }
 
-    fn tone<'p>(&mut self, mut args: Args<'p>, late: &mut Option<LatePolicy>) -> Result<Action, Reason<'p>> {
-        let freq = keys::number("freq", FREQ, need(&mut args, "freq", Method::Tone)?)? as f32;
+    fn tone<'p>(&mut self, args: &mut Args<'p>, late: &mut Option<LatePolicy>) -> Result<Action, Reason<'p>> {
+        let freq = keys::number("freq", FREQ, args)? as f32;
         let mut draft = Draft::default();
         draft.read_pairs(args, Keys::TONE, &mut self.ids, self.config.channels)?;
         *late = draft.late;
@@ -271,16 +283,18 @@ impl Score {
     fn instrument<'p>(
         &mut self,
         bank: u8,
-        mut args: Args<'p>,
+        args: &mut Args<'p>,
         late: &mut Option<LatePolicy>,
     ) -> Result<Action, Reason<'p>> {
         let mut numbers = [f32::NAN; MAX_ARGS];
         for number in &mut numbers {
-            let Some(arg) = next_number(&mut args) else { break };
-            *number = keys::number("a number", FINITE, arg)? as f32;
+            if !next_is_number(args) {
+                break;
+            }
+            *number = keys::number("a number", FINITE, args)? as f32;
         }
-        if next_number(&mut args).is_some() {
-            return Err(Reason::TooMany(Method::Instrument(bank)));
+        if next_is_number(args) {
+            return Err(Reason::TooMany);
         }
         let mut draft = Draft::default();
         draft.read_pairs(args, Keys::COMMON, &mut self.ids, self.config.channels)?;
@@ -288,23 +302,20 @@ impl Score {
         Ok(Action::Instrument(InstrumentEvent { bank, args: numbers, shape: draft.shape }))
     }
 
-    fn set<'p>(&mut self, mut args: Args<'p>) -> Result<Action, Reason<'p>> {
-        let id = need(&mut args, "the id", Method::Set)?;
-        let id = self.ids.known(id)?.ok_or(Reason::NoVoice(id.text().unwrap_or_default()))?;
-        let key = need(&mut args, "the key", Method::Set)?;
-        let (param, value) = keys::param(key, need(&mut args, "the value", Method::Set)?)?;
-        Ok(Action::Set { id, param, value, seconds: seconds(args, Method::Set)? })
+    fn set<'p>(&mut self, args: &mut Args<'p>) -> Result<Action, Reason<'p>> {
+        let id = self.ids.known(args)?.map_err(Reason::NoVoice)?;
+        let (param, value) = keys::param(args)?;
+        Ok(Action::Set { id, param, value, seconds: seconds(args)? })
     }
 
-    fn stop<'p>(&mut self, mut args: Args<'p>) -> Result<Action, Reason<'p>> {
-        let Some(arg) = args.next() else { return Ok(Action::Stop(Target::All)) };
-        end(args, Method::Stop)?;
-        if let Some(id) = self.ids.known(arg)? {
-            return Ok(Action::Stop(Target::Voice(id)));
+    fn stop<'p>(&mut self, args: &mut Args<'p>) -> Result<Action, Reason<'p>> {
+        if args.next_tag().is_none() {
+            return Ok(Action::Stop(Target::All));
         }
-        let name = arg.text().unwrap_or_default();
-        let clip = self.book.clip(name).ok_or(Reason::NoVoiceOrSample(name))?;
-        Ok(Action::Stop(Target::Clip(clip)))
+        Ok(Action::Stop(match self.ids.known(args)? {
+            Ok(id) => Target::Voice(id),
+            Err(name) => Target::Clip(self.book.clip(name).ok_or(Reason::NoVoiceOrSample(name))?),
+        }))
     }
 }
 
@@ -339,41 +350,35 @@ impl Times<'_> {
 }
 
 /// A sample by its own address: its arguments may be anything.
-fn short(clip: ClipId, mut args: Args<'_>) -> Result<Action, Reason<'_>> {
-    let mut play = Play { clip, rate: 1.0, start: 0.0, looped: false, shape: Draft::default().shape };
-    if let Some(gain) = next_number(&mut args) {
-        play.shape.gain = keys::number("gain", GAIN, gain)? as f32;
+fn short<'p>(clip: ClipId, args: &mut Args<'p>) -> Result<Action, Reason<'p>> {
+    let mut play = Play { clip, rate: 1.0, start: 0.0, looped: false, shape: VoiceShape::default() };
+    if next_is_number(args) {
+        play.shape.gain = keys::number("gain", GAIN, args)? as f32;
     }
+    args.by_ref().for_each(drop);
     Ok(Action::Play(play))
 }
 
-fn click(mut args: Args<'_>) -> Result<f32, Reason<'_>> {
-    let gain = args.next().map_or(Ok(1.0), |arg| keys::number("gain", GAIN, arg))?;
-    end(args, Method::Click)?;
-    Ok(gain as f32)
-}
-
-/// The next argument, if it is a number.
-#[inline]
-fn next_number<'p>(args: &mut Args<'p>) -> Option<Arg<'p>> {
-    let mut after = args.clone();
-    let number = after.next().filter(|arg| arg.number().is_some())?;
-    *args = after;
-    Some(number)
+fn click<'p>(args: &mut Args<'p>) -> Result<f32, Reason<'p>> {
+    match args.next_tag() {
+        Some(_) => Ok(keys::number("gain", GAIN, args)? as f32),
+        None => Ok(1.0),
+    }
 }
 
 #[inline]
-fn need<'p>(args: &mut Args<'p>, what: &'static str, method: Method) -> Result<Arg<'p>, Reason<'p>> {
-    args.next().ok_or(Reason::Missing { what, method })
+fn next_is_number(args: &Args<'_>) -> bool {
+    matches!(args.next_tag(), Some(b'i' | b'f' | b'h' | b'd'))
 }
 
-/// How long a change takes, if it says so; and then the message ends.
-fn seconds<'p>(mut args: Args<'p>, method: Method) -> Result<f32, Reason<'p>> {
-    let seconds = args.next().map_or(Ok(0.0), |arg| keys::number("seconds", SECONDS, arg))?;
-    end(args, method)?;
-    Ok(seconds as f32)
+/// How long a change takes, if the message says so.
+fn seconds<'p>(args: &mut Args<'p>) -> Result<f32, Reason<'p>> {
+    match args.next_tag() {
+        Some(_) => Ok(keys::number("seconds", SECONDS, args)? as f32),
+        None => Ok(0.0),
+    }
 }
 
-fn end<'p>(mut args: Args<'p>, method: Method) -> Result<(), Reason<'p>> {
-    if args.next().is_some() { Err(Reason::TooMany(method)) } else { Ok(()) }
+fn end<'p>(args: &Args<'p>) -> Result<(), Reason<'p>> {
+    if args.next_tag().is_some() { Err(Reason::TooMany) } else { Ok(()) }
 }

@@ -1,6 +1,5 @@
 //! [`Refusal`]: why a packet was refused, as a sentence for whoever sent it: what, where, and what to do.
 
-use super::book::Method;
 use super::keys::{Key, Keys};
 use crate::osc::{OscError, PatternError};
 use downbeat_sync::Span;
@@ -11,8 +10,21 @@ use std::fmt::{self, Display};
 pub struct Refusal<'p> {
     /// The address of the message at fault as it was sent; empty if the packet is no OSC.
     pub address: &'p [u8],
-    /// What is wrong with it. Its `Display` is the sentence.
+    /// What is wrong with it.
     pub reason: Reason<'p>,
+    /// How such a message is written, where that helps.
+    pub usage: &'static str,
+}
+
+impl Display for Refusal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reason {
+            Reason::Missing(_) | Reason::TooMany => {
+                write!(f, "{}: the message is {}", self.reason, self.usage)
+            }
+            _ => self.reason.fmt(f),
+        }
+    }
 }
 
 /// What is wrong with a message.
@@ -47,16 +59,11 @@ pub enum Reason<'p> {
     #[error("neither a voice's id nor a sample is named {}", Text(.0))]
     NoVoiceOrSample(&'p [u8]),
     /// An argument is missing.
-    #[error("{what} is missing: the message is {}", .method.usage())]
-    Missing {
-        /// Which argument.
-        what: &'static str,
-        /// Of which message.
-        method: Method,
-    },
+    #[error("{0} is missing")]
+    Missing(&'static str),
     /// There are more arguments than the message has.
-    #[error("too many arguments: the message is {}", .0.usage())]
-    TooMany(Method),
+    #[error("too many arguments")]
+    TooMany,
     /// An argument is of the wrong type.
     #[error("{what} must be {wanted}, not of type {}", char::from(*.got))]
     Type {

@@ -1,9 +1,10 @@
 //! [`Request`]: what a message asks of the node itself rather than of the engine.
 
-use super::book::{Ask, Method, TimeForm};
+use super::book::{Ask, TimeForm};
+use super::end;
+use super::keys::{self, mismatch};
 use super::refusal::Reason;
-use super::{end, keys, need};
-use crate::osc::{Arg, Message};
+use crate::osc::{Args, Message};
 use std::path::{Component, Path};
 
 /// Names of samples longer than this serve nobody [bytes].
@@ -44,31 +45,30 @@ pub enum Request {
 impl Request {
     /// The request in a message whose address says that it is one.
     pub(super) fn read<'p>(ask: Ask, message: &Message<'p>) -> Result<Request, Reason<'p>> {
-        let method = Method::Ask(ask);
         let mut args = message.args();
         let request = match ask {
             Ask::Load => {
-                let name = name(need(&mut args, "the name", method)?)?;
-                let file = match args.next() {
-                    Some(file) => path(file)?,
+                let name = name(&mut args)?;
+                let file = match args.next_tag() {
+                    Some(_) => path(&mut args)?,
                     None => format!("{name}.wav"),
                 };
                 Request::Load { name, file }
             }
-            Ask::Free => Request::Free { name: name(need(&mut args, "the name", method)?)? },
+            Ask::Free => Request::Free { name: name(&mut args)? },
             Ask::List => Request::List,
-            Ask::Notify => Request::Notify(keys::switch("the value", need(&mut args, "the value", method)?)?),
+            Ask::Notify => Request::Notify(keys::switch("the value", &mut args)?),
             Ask::Status => Request::Status,
             Ask::SyncStatus => Request::SyncStatus,
             Ask::Time(form) => return Ok(Request::Time { form, asked: message.bytes().to_vec() }),
         };
-        end(args, method)?;
+        end(&args)?;
         Ok(request)
     }
 }
 
-fn name(arg: Arg<'_>) -> Result<String, Reason<'_>> {
-    let bytes = text("the name", arg)?;
+fn name<'p>(args: &mut Args<'p>) -> Result<String, Reason<'p>> {
+    let bytes = text("the name", args)?;
     let name = std::str::from_utf8(bytes).map_err(|_| Reason::Name(bytes))?;
     if name.is_empty() || name.starts_with('/') {
         return Err(Reason::Name(bytes));
@@ -80,8 +80,8 @@ fn name(arg: Arg<'_>) -> Result<String, Reason<'_>> {
     stays_below(name).map(str::to_owned).ok_or(Reason::Path(bytes))
 }
 
-fn path(arg: Arg<'_>) -> Result<String, Reason<'_>> {
-    let bytes = text("the file", arg)?;
+fn path<'p>(args: &mut Args<'p>) -> Result<String, Reason<'p>> {
+    let bytes = text("the file", args)?;
     let path = std::str::from_utf8(bytes).ok().and_then(stays_below);
     path.map(str::to_owned).ok_or(Reason::Path(bytes))
 }
@@ -92,6 +92,6 @@ fn stays_below(path: &str) -> Option<&str> {
     (!path.is_empty() && Path::new(path).components().all(normal)).then_some(path)
 }
 
-fn text<'p>(what: &'static str, arg: Arg<'p>) -> Result<&'p [u8], Reason<'p>> {
-    arg.text().ok_or(Reason::Type { what, wanted: "a string", got: arg.tag() })
+fn text<'p>(what: &'static str, args: &mut Args<'p>) -> Result<&'p [u8], Reason<'p>> {
+    args.take_text().ok_or_else(|| mismatch(what, "a string", args))
 }
