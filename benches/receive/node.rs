@@ -4,12 +4,13 @@
 
 use super::receivers::{THREAD, answer};
 use downbeat_engine::{Clip, Immediate, Onset, Renderer, Settings, Stage, Streams, lane};
-use downbeat_net::{Hub, HubConfig, NetCounters, Node, Reactor, Sockets, StreamLimits};
-use downbeat_sync::{Clock, ClockEstimate, FollowWall, FrameMap, Span};
+use downbeat_net::{
+    Endpoint, Handler, Hub, HubConfig, NetCounters, Outgoing, Output, Reactor, Sockets, StreamLimits,
+};
+use downbeat_sync::{Clock, ClockEstimate, FollowWall, FrameMap, LocalTime, Span, WallAnchor};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{channel, sync_channel};
 
 const RATE: u32 = 48_000;
 const BLOCK: usize = 256;
@@ -42,13 +43,36 @@ pub(crate) fn run() {
     spawn("renderer", move || render(settings, stage, clock));
     spawn(THREAD, move || {
         let reactor = Reactor::new(sockets, clock, StreamLimits::default(), net);
-        // Nothing is loaded and no device changes here; the ends stay open as long as the node runs.
-        let (loads, _loader) = sync_channel(1);
-        let (_telling, notices) = channel();
-        let mut node = Node::new(hub, loads, notices);
+        let mut node = Receiver { hub, sending: Vec::new() };
         reactor.expect("the system has descriptors").run(&mut node).expect("it polls too");
     });
     answer(port, || counters.events.load(Relaxed));
+}
+
+/// A node without disk and device: the packets of the measurement ask for neither.
+struct Receiver {
+    hub: Hub,
+    sending: Vec<u8>,
+}
+
+impl Handler for Receiver {
+    fn on_packet(&mut self, arrival: LocalTime, from: Endpoint, packet: &[u8]) {
+        self.hub.handle(arrival, from, packet);
+    }
+
+    fn on_tick(&mut self, now: WallAnchor) {
+        self.hub.tick(now);
+    }
+
+    fn deadline(&self) -> Option<LocalTime> {
+        Some(self.hub.deadline())
+    }
+
+    fn poll(&mut self) -> Option<Outgoing<'_>> {
+        let Output::Send { to, packet } = self.hub.poll()? else { return None };
+        self.sending = packet;
+        Some(Outgoing::Send { to, packet: &self.sending })
+    }
 }
 
 /// Renders block after block, each when it is due.

@@ -13,6 +13,8 @@ pub struct NetCounters {
     pub stream_packets: AtomicU64,
     /// Datagrams the kernel dropped because its buffer was full: the node did not read fast enough.
     pub kernel_drops: AtomicU64,
+    /// Datagrams whose arrival is our own reading, because the kernel's stamp was missing or not to be believed.
+    pub unstamped: AtomicU64,
     /// Datagrams that could not be sent.
     pub unsent: AtomicU64,
     /// Connections open now.

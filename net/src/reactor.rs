@@ -155,7 +155,8 @@ impl Handle {
 }
 
 impl Reactor {
-    /// A loop over these sockets.
+    /// A loop over these sockets. It cannot be moved to another thread: make it on the one that runs it, and give its
+    /// [`Reactor::handle`] to the others.
     ///
     /// # Errors
     /// When the system has no more descriptors, or refuses a socket.
@@ -272,3 +273,6 @@ impl Reactor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

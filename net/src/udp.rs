@@ -182,16 +182,18 @@ mod linux {
 
             // Read after the packets: their stamps lie before it. Once for all, for three clocks cost as much as a packet.
             let anchor = clock.anchor();
-            let (mut count, mut shrunk, mut dropped) = (0, false, self.dropped);
+            let (mut count, mut unstamped, mut shrunk, mut dropped) = (0, 0, false, self.dropped);
             for message in received {
                 count += 1;
                 shrunk |= message.flags.contains(MsgFlags::MSG_CTRUNC);
-                let arrival = notes(&message, &anchor, &mut dropped);
+                let stamp = notes(&message, &anchor, &mut dropped);
+                unstamped += u64::from(stamp.is_none());
                 if let Some(from) = sender(&message) {
-                    on_packet(arrival, from, message.iovs().next().unwrap_or_default());
+                    on_packet(stamp.unwrap_or(anchor.local), from, message.iovs().next().unwrap_or_default());
                 }
             }
             counters.packets.fetch_add(count as u64, Ordering::Relaxed);
+            counters.unstamped.fetch_add(unstamped, Ordering::Relaxed);
             counters.kernel_drops.fetch_add(dropped.wrapping_sub(self.dropped).into(), Ordering::Relaxed);
             self.dropped = dropped;
             if shrunk {
@@ -207,12 +209,12 @@ mod linux {
         MultiHeaders::preallocate(BATCH, Some(nix::cmsg_space!(TimeSpec, u32)))
     }
 
-    /// When the packet arrived; and how many were dropped before it.
+    /// When the packet arrived, if the kernel says so; and how many were dropped before it.
     fn notes(
         message: &RecvMsg<'_, '_, SockaddrStorage>,
         anchor: &WallAnchor,
         dropped: &mut u32,
-    ) -> LocalTime {
+    ) -> Option<LocalTime> {
         let mut arrival = None;
         for note in message.cmsgs().into_iter().flatten() {
             match note {
@@ -224,7 +226,7 @@ mod linux {
                 _ => {}
             }
         }
-        arrival.unwrap_or(anchor.local)
+        arrival
     }
 
     fn sender(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<SocketAddr> {
@@ -268,6 +270,7 @@ mod portable {
                 v4 => v4,
             };
             counters.packets.fetch_add(1, Ordering::Relaxed);
+            counters.unstamped.fetch_add(1, Ordering::Relaxed);
             on_packet(clock.now(), from, &self.bytes[..length]);
             Ok(Backlog::More)
         }

@@ -122,7 +122,7 @@ impl Hub {
             }
             None => ("starting".into(), String::new(), 0, 0, 0),
         };
-        let latency = Span::from_nanos(engine.latency_ns.load(Ordering::Relaxed) as i64);
+        let latency = Span::from_nanos(engine.latency_ns.load(Ordering::Relaxed));
         let lost = [
             self.out.dropped,
             self.tally.unanswered,
@@ -132,7 +132,7 @@ impl Hub {
             engine.reports_lost.load(Ordering::Relaxed),
             net.unsent.load(Ordering::Relaxed),
         ];
-        let pairs: [(&str, Arg<'_>); 32] = [
+        let pairs: [(&str, Arg<'_>); 33] = [
             ("name", self.config.name.as_str().into()),
             ("version", self.config.version.as_str().into()),
             ("state", state.as_str().into()),
@@ -160,6 +160,7 @@ impl Hub {
                 int(net.packets.load(Ordering::Relaxed) + net.stream_packets.load(Ordering::Relaxed)),
             ),
             ("kernel_drops", count(&net.kernel_drops)),
+            ("unstamped", count(&net.unstamped)),
             ("connections", int(net.connections.load(Ordering::Relaxed).into())),
             ("connections_refused", count(&net.refused)),
             ("connections_cut", count(&net.cut)),

@@ -24,6 +24,8 @@
 mod answers;
 mod budget;
 mod clips;
+#[cfg(test)]
+mod tests;
 
 use crate::counters::NetCounters;
 use crate::endpoint::{ConnId, Endpoint};

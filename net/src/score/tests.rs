@@ -35,11 +35,11 @@ fn message(address: &str, args: &[Arg<'_>]) -> Vec<u8> {
     packet
 }
 
-fn bundle(timetag: u64, elements: &[Vec<u8>]) -> Vec<u8> {
+fn bundle(timetag: u64, elements: &[impl AsRef<[u8]>]) -> Vec<u8> {
     let mut packet = Vec::new();
     let mut bundle = BundleWriter::new(&mut packet, timetag);
     for element in elements {
-        bundle.packet(element).unwrap();
+        bundle.packet(element.as_ref()).unwrap();
     }
     packet
 }
@@ -394,22 +394,21 @@ fn timetags_are_times_and_0_and_1_are_none() {
     let kick = message("/kick", &[]);
     let at = |bits| When::At(EnsembleTime::from_bits(bits));
     let now = When::Arrived(arrival().at);
-    let nested =
-        bundle(tag(second), &[kick.clone(), bundle(tag(second + second), &[kick.clone()]), kick.clone()]);
+    let nested = bundle(tag(second), &[&kick, &bundle(tag(second + second), &[&kick]), &kick]);
     let cases = [
         (kick.clone(), vec![now]),
-        (bundle(0, &[kick.clone()]), vec![now]),
-        (bundle(1, &[kick.clone()]), vec![now]),
-        (bundle(tag(-second), &[kick.clone()]), vec![at(tag(-second))]),
+        (bundle(0, &[&kick]), vec![now]),
+        (bundle(1, &[&kick]), vec![now]),
+        (bundle(tag(-second), &[&kick]), vec![at(tag(-second))]),
         (nested, [second, second + second, second].map(|ahead| at(tag(ahead))).to_vec()),
-        (bundle(tag(Span::from_secs(3600)), &[kick.clone()]), vec![at(tag(Span::from_secs(3600)))]),
+        (bundle(tag(Span::from_secs(3600)), &[&kick]), vec![at(tag(Span::from_secs(3600)))]),
     ];
     for (packet, wanted) in cases {
         let events = read(&mut score(), &packet).unwrap();
         assert_eq!(events.iter().map(|event| event.when).collect::<Vec<_>>(), wanted);
         assert!(events.iter().all(|event| event.from == Origin(9)));
     }
-    let far = bundle(tag(Span::from_secs(3601)), &[kick]);
+    let far = bundle(tag(Span::from_secs(3601)), &[&kick]);
     let told = read(&mut score(), &far).unwrap_err();
     assert_eq!(told, "the timetag is 3601 s ahead, more than 3600 s: is the sender's clock right?");
 }
@@ -428,13 +427,12 @@ fn late_is_of_the_event() {
 fn a_packet_is_all_or_nothing() {
     let good = message("/kick", &[]);
     let bad = message("/play", &["nope".into()]);
-    for packet in [bundle(1, &[good.clone(), bad.clone()]), bundle(1, &[good.clone(), bundle(1, &[bad])])] {
+    for packet in [bundle(1, &[&good, &bad]), bundle(1, &[&good, &bundle(1, &[&bad])])] {
         assert!(score().read(&packet, &arrival()).is_err());
     }
-    let refusal_of_truncated = bundle(1, &[good.clone(), good.clone()]);
+    let truncated = bundle(1, &[&good, &good]);
     let mut score = score();
-    let refusal =
-        score.read(&refusal_of_truncated[..refusal_of_truncated.len() - 4], &arrival()).unwrap_err();
+    let refusal = score.read(&truncated[..truncated.len() - 4], &arrival()).unwrap_err();
     assert_eq!(refusal.address, b"");
     assert_eq!(score.read(&good, &arrival()).unwrap().events.len(), 1, "nothing is left of the refused one");
 }

@@ -1,0 +1,384 @@
+//! The hub with a renderer at the other end of its lane, in virtual time: what it is told, and what it says.
+
+use super::*;
+use crate::osc::{Arg, BundleWriter};
+use downbeat_engine::device::{Format, Host, Standing};
+use downbeat_engine::{MAX_CLIPS, Offline, Settings, Streams};
+use downbeat_sync::EnsembleTime;
+use std::net::SocketAddr;
+
+const RATE: u32 = 1_000;
+
+/// A hub, its renderer, and the time: ensemble time is local time, from 0, and a frame lasts a millisecond.
+struct Lab {
+    hub: Hub,
+    offline: Offline,
+    now: LocalTime,
+}
+
+impl Lab {
+    fn new(agenda: usize) -> Lab {
+        let settings = Settings { rate: RATE, agenda, limiter: false, ..Settings::default() };
+        let (control, offline) = Offline::new(settings, Streams::none());
+        let config = HubConfig {
+            name: "lab".into(),
+            version: "1.2.3".into(),
+            score: ScoreConfig { events: agenda, ..ScoreConfig::default() },
+            follow: FollowWall::Follow,
+        };
+        let now = LocalTime::from_ticks(0);
+        let mut hub = Hub::new(config, control, Arc::default(), wall(now, Span::ZERO));
+        hub.add_sample("kick", clip()).unwrap();
+        Lab { hub, offline, now }
+    }
+
+    /// So many milliseconds go by, with a tick at the end. Returns the sound of the first channel.
+    fn pass(&mut self, millis: usize) -> Vec<f32> {
+        let mut out = vec![0.0; 2 * millis];
+        self.offline.render(&mut out);
+        self.now += Span::from_millis(millis as i64);
+        self.hub.tick(wall(self.now, Span::ZERO));
+        out.into_iter().step_by(2).collect()
+    }
+
+    fn send(&mut self, from: Endpoint, packet: &[u8]) {
+        self.hub.handle(self.now, from, packet);
+    }
+
+    /// What was said since the last call, and to whom, as text.
+    fn said(&mut self) -> Vec<(Endpoint, String)> {
+        std::iter::from_fn(|| self.hub.poll())
+            .map(|output| match output {
+                Output::Send { to, packet } => (to, text(&packet)),
+                Output::Load(request) => (request.from, format!("load {} {}", request.name, request.file)),
+            })
+            .collect()
+    }
+
+    /// Sends one message and takes what is said to it at once.
+    fn ask(&mut self, from: Endpoint, address: &str, args: &[Arg<'_>]) -> Vec<(Endpoint, String)> {
+        self.send(from, &message(address, args));
+        self.said()
+    }
+}
+
+fn clip() -> Arc<Clip> {
+    Arc::new(Clip::from_channels(RATE, &[&[1.0; 8]]))
+}
+
+fn wall(now: LocalTime, step: Span) -> WallAnchor {
+    WallAnchor { local: now, wall: EnsembleTime::from_bits(now.ticks()) + step, uncertainty: Span::ZERO }
+}
+
+fn peer(port: u16) -> Endpoint {
+    Endpoint::Udp(SocketAddr::from(([10, 0, 0, 1], port)))
+}
+
+fn message(address: &str, args: &[Arg<'_>]) -> Vec<u8> {
+    let mut packet = Vec::new();
+    osc::write(&mut packet, address, args.iter().copied()).unwrap();
+    packet
+}
+
+fn bundle(millis: i64, messages: &[Vec<u8>]) -> Vec<u8> {
+    let mut packet = Vec::new();
+    let mut bundle = BundleWriter::new(&mut packet, Span::from_millis(millis).ticks() as u64);
+    for message in messages {
+        bundle.packet(message).unwrap();
+    }
+    packet
+}
+
+/// `/address arg arg`.
+fn text(packet: &[u8]) -> String {
+    let message = osc::read(packet).next().unwrap().unwrap().message;
+    let mut text = String::from_utf8(message.address().to_vec()).unwrap();
+    for arg in message.args() {
+        text += &match arg {
+            Arg::Int(x) => format!(" {x}"),
+            Arg::Float(x) => format!(" {x}"),
+            Arg::Time(x) => format!(" t{x:x}"),
+            Arg::Str(s) => format!(" {}", String::from_utf8_lossy(s)),
+            other => format!(" {other:?}"),
+        };
+    }
+    text
+}
+
+/// The value of a key in a reply of pairs.
+fn value<'t>(reply: &'t str, key: &str) -> &'t str {
+    let mut words = reply.split(' ').skip(1);
+    while let (Some(name), Some(value)) = (words.next(), words.next()) {
+        if name == key {
+            return value;
+        }
+    }
+    panic!("no {key} in {reply}")
+}
+
+#[test]
+fn a_timetagged_message_sounds_on_its_frame_and_is_not_answered() {
+    let mut lab = Lab::new(64);
+    lab.send(peer(1), &bundle(37, &[message("/click", &[])]));
+    let sound = lab.pass(100);
+    assert_eq!(sound.iter().position(|sample| *sample != 0.0), Some(37));
+    assert_eq!(lab.said(), []);
+}
+
+#[test]
+fn a_wrong_message_is_answered_and_nothing_of_its_bundle_sounds() {
+    let mut lab = Lab::new(64);
+    lab.send(peer(1), &bundle(37, &[message("/click", &[]), message("/play", &["nope".into()])]));
+    let said = "/error /play no sample named \"nope\" is loaded: /sample/list tells which are";
+    assert_eq!(lab.said(), [(peer(1), said.into())]);
+    assert!(lab.pass(100).iter().all(|sample| *sample == 0.0));
+    assert_eq!(lab.hub.tally(), Tally { refused: 1, ..Tally::default() });
+    assert_eq!(lab.ask(peer(1), "/error", &["/x".into(), "y".into()]), [], "answers are not answered");
+    assert_eq!(lab.hub.tally().answers, 1);
+}
+
+#[test]
+fn a_bundle_the_ring_has_no_room_for_is_refused_whole() {
+    let mut lab = Lab::new(4);
+    let click = || message("/click", &[]);
+    lab.send(peer(1), &bundle(10, &[click(), click(), click()]));
+    lab.send(peer(1), &bundle(20, &[click(), click()]));
+    let said = "/error /click full: more events than can wait for the audio thread; send fewer at once";
+    assert_eq!(lab.said(), [(peer(1), said.into())]);
+    assert_eq!(lab.hub.tally().full, 1);
+    let sound = lab.pass(50);
+    assert_eq!((sound[10], sound[20]), (3.0, 0.0));
+}
+
+#[test]
+fn an_agenda_that_is_full_is_told_to_the_sender() {
+    let mut lab = Lab::new(2);
+    for _ in 0..2 {
+        lab.send(peer(1), &bundle(500, &[message("/click", &[]), message("/click", &[])]));
+        lab.pass(10);
+    }
+    let said = "/error / full: too many events are scheduled; one was refused";
+    assert_eq!(lab.said(), [(peer(1), said.into()), (peer(1), said.into())]);
+}
+
+#[test]
+fn lateness_is_told_to_the_sender_who_asked() {
+    let mut lab = Lab::new(64);
+    assert_eq!(lab.ask(peer(1), "/notify", &[Arg::Int(1)]), [(peer(1), "/done /notify 1".into())]);
+    lab.pass(250);
+    for from in [peer(1), peer(2)] {
+        lab.send(from, &bundle(125, &[message("/click", &[])]));
+    }
+    lab.pass(10);
+    let said = lab.said();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert_eq!(said[0].0, peer(1));
+    assert!(said[0].1.starts_with("/late 125") && said[0].1.ends_with(" play 0 536870912"), "{said:?}");
+    assert_eq!(lab.ask(peer(1), "/notify", &[Arg::Int(0)]), [(peer(1), "/done /notify 0".into())]);
+    lab.send(peer(1), &bundle(125, &[message("/click", &[])]));
+    lab.pass(10);
+    assert_eq!(lab.said(), []);
+}
+
+#[test]
+fn cancel_tells_how_many() {
+    let mut lab = Lab::new(64);
+    let later = |id: i32| message("/play", &["kick".into(), "id".into(), Arg::Int(id)]);
+    lab.send(peer(1), &bundle(500, &[later(1), later(2), later(2)]));
+    lab.send(peer(2), &message("/cancel", &[Arg::Int(2)]));
+    lab.send(peer(2), &message("/cancel", &[]));
+    lab.pass(10);
+    lab.pass(10);
+    let replies = ["/cancel/reply 2", "/cancel/reply 1"].map(|reply| (peer(2), reply.into()));
+    assert_eq!(lab.said(), replies);
+}
+
+#[test]
+fn a_sample_is_loaded_replaced_and_freed() {
+    let mut lab = Lab::new(64);
+    let asked = lab.ask(peer(1), "/sample/load", &["hat".into()]);
+    assert_eq!(asked, [(peer(1), "load hat hat.wav".into())]);
+    let request = |name: &str| LoadRequest { name: name.into(), file: "x.wav".into(), from: peer(1) };
+    lab.hub.loaded(&request("hat"), Ok(clip()));
+    lab.hub.loaded(&request("kick"), Ok(clip()));
+    lab.hub.loaded(&request("gone"), Err("gone.wav: not found".into()));
+    let told =
+        ["/done /sample/load hat", "/done /sample/load kick", "/error /sample/load gone.wav: not found"];
+    assert_eq!(lab.said(), told.map(|line| (peer(1), line.into())));
+    let list = |lab: &mut Lab| lab.ask(peer(2), "/sample/list", &[])[0].1.clone();
+    assert_eq!(list(&mut lab), "/sample/list/reply 2 hat kick");
+    lab.send(peer(1), &bundle(5, &[message("/hat", &[])]));
+    assert!(lab.pass(10)[5] > 0.5);
+    assert_eq!(
+        lab.ask(peer(1), "/sample/free", &["hat".into()]),
+        [(peer(1), "/done /sample/free hat".into())]
+    );
+    assert!(
+        lab.ask(peer(1), "/sample/free", &["hat".into()])[0].1.starts_with("/error /sample/free no sample")
+    );
+    assert_eq!(list(&mut lab), "/sample/list/reply 1 kick");
+}
+
+#[test]
+fn places_of_freed_samples_are_used_again() {
+    let mut lab = Lab::new(64);
+    for _ in 0..3 * MAX_CLIPS {
+        lab.hub.add_sample("kick", clip()).unwrap();
+        lab.pass(1);
+    }
+    for number in 1..MAX_CLIPS {
+        lab.hub.add_sample(&format!("s{number}"), clip()).unwrap();
+        lab.pass(1);
+    }
+    assert_eq!(lab.hub.add_sample("more", clip()), Err("there are 1024 samples already".into()));
+}
+
+#[test]
+fn a_long_list_comes_in_messages_that_fit_a_packet() {
+    let mut lab = Lab::new(64);
+    for number in 0..500 {
+        lab.hub.add_sample(&format!("sample-{number}"), clip()).unwrap();
+        lab.pass(1);
+    }
+    lab.send(peer(1), &message("/sample/list", &[]));
+    let mut names = 0;
+    while let Some(Output::Send { packet, .. }) = lab.hub.poll() {
+        assert!(packet.len() < 1_200);
+        let line = text(&packet);
+        let mut words = line.split(' ');
+        assert_eq!((words.next(), words.next()), (Some("/sample/list/reply"), Some("501")));
+        names += words.count();
+    }
+    assert_eq!(names, 501);
+}
+
+#[test]
+fn subscribers_hear_what_happens_to_others() {
+    let mut lab = Lab::new(64);
+    let conn = ConnId::numbered(3);
+    lab.ask(Endpoint::Tcp(conn), "/notify", &[Arg::Int(1)]);
+    let said = lab.ask(peer(1), "/sample/free", &["kick".into()]);
+    let line = String::from("/done /sample/free kick");
+    assert_eq!(said, [(peer(1), line.clone()), (Endpoint::Tcp(conn), line)]);
+    lab.hub.forget(conn);
+    assert_eq!(lab.ask(peer(1), "/nobody", &[]).len(), 1);
+    for port in 0..SUBSCRIBERS as u16 {
+        assert_eq!(lab.ask(peer(port), "/notify", &[Arg::Int(1)])[0].1, "/done /notify 1");
+        lab.said();
+    }
+    let told = &lab.ask(peer(9_999), "/notify", &[Arg::Int(1)])[0].1;
+    assert_eq!(told, "/error /notify there are too many subscribers already");
+}
+
+#[test]
+fn the_time_is_told_in_three_forms_after_what_was_asked() {
+    let mut lab = Lab::new(64);
+    lab.now += Span::from_millis(1_500);
+    let args = [Arg::Nil, "x".into(), Arg::Double(2.0)];
+    let replies =
+        ["/sync/time", "/sync/time/ii", "/sync/time/s"].map(|address| lab.ask(peer(1), address, &args));
+    assert_eq!(replies[0], [(peer(1), "/sync/time/reply Nil x Double(2.0) t180000000".into())]);
+    assert_eq!(replies[1], [(peer(1), "/sync/time/ii/reply Nil x Double(2.0) 1 -2147483648".into())]);
+    // 1.5 s into the era of 2036.
+    assert_eq!(replies[2], [(peer(1), "/sync/time/s/reply Nil x Double(2.0) 2085978497.500000000".into())]);
+    assert_eq!(lab.ask(peer(1), "/sync/time", &[]), [(peer(1), "/sync/time/reply t180000000".into())]);
+}
+
+#[test]
+fn status_says_how_the_node_is() {
+    let mut lab = Lab::new(64);
+    let format = Format { rate: RATE, channels: 6, block: 64, max_block: 128 };
+    lab.hub.set_device(DeviceState {
+        host: Host::Virtual,
+        device: "virtual".into(),
+        format,
+        latency: Span::ZERO,
+        standing: Standing::Meanwhile,
+        reopened: 0,
+        xruns: 0,
+        realtime: Default::default(),
+        note: None,
+    });
+    lab.ask(peer(1), "/nobody", &[]);
+    lab.send(peer(1), &bundle(900, &[message("/play", &["kick".into(), "channel".into(), Arg::Int(5)])]));
+    lab.pass(10);
+    let said = lab.ask(peer(1), "/status", &[]);
+    let reply = &said[0].1;
+    assert!(
+        reply.starts_with("/status/reply name lab version 1.2.3 state virtual device virtual rate 1000 ")
+    );
+    let wanted = [
+        ("channels", "6"),
+        ("buffer", "64"),
+        ("pending", "1"),
+        ("events", "1"),
+        ("refused", "1"),
+        ("samples", "1"),
+        ("late", "0"),
+        ("lost", "0"),
+    ];
+    for (key, wanted) in wanted {
+        assert_eq!(value(reply, key), wanted, "{key}");
+    }
+    let said = lab.ask(peer(1), "/sync/status", &[]);
+    assert!(said[0].1.starts_with("/sync/status/reply role leader leader lab state leading offset_ms 0 "));
+    assert_eq!(value(&said[0].1, "peers"), "0");
+}
+
+#[test]
+fn a_step_of_the_wall_clock_is_announced_once() {
+    let mut lab = Lab::new(64);
+    lab.ask(peer(1), "/notify", &[Arg::Int(1)]);
+    let hour = Span::from_secs(3_600);
+    for second in 1..5 {
+        let step = if second < 3 { Span::ZERO } else { hour };
+        lab.hub.tick(wall(LocalTime::from_ticks(0) + Span::from_secs(second), step));
+    }
+    assert_eq!(lab.said(), [(peer(1), "/sync/jump 3600 1".into())]);
+    let at = LocalTime::from_ticks(0) + Span::from_secs(10);
+    assert_eq!(lab.hub.estimate().ensemble_at(at), wall(at, hour).wall);
+}
+
+#[test]
+fn it_is_ticked_soon_while_reports_may_come_and_seldom_otherwise() {
+    let mut lab = Lab::new(64);
+    let wait = |lab: &Lab| lab.hub.deadline() - lab.now;
+    lab.pass(1);
+    assert!(wait(&lab) > Span::from_millis(900));
+    lab.send(peer(1), &bundle(5_000, &[message("/click", &[])]));
+    assert_eq!(wait(&lab), REPORTS);
+    for _ in 0..9 {
+        lab.pass(100);
+        assert!(wait(&lab) <= REPORTS, "an event is pending");
+    }
+    lab.send(peer(1), &message("/panic", &[]));
+    for _ in 0..7 {
+        lab.pass(100);
+    }
+    assert!(wait(&lab) > Span::from_millis(100));
+}
+
+#[test]
+fn a_flood_of_errors_is_counted_and_only_its_beginning_answered() {
+    let mut lab = Lab::new(64);
+    for _ in 0..10_000 {
+        lab.send(peer(1), b"garbage!");
+    }
+    let answers = lab.said();
+    assert!(answers.len() < 300);
+    assert_eq!(answers[0].1, "/error  not an OSC packet: neither an address nor a bundle at byte 0");
+    let tally = lab.hub.tally();
+    assert_eq!((tally.refused, tally.unanswered), (10_000, 10_000 - answers.len() as u64));
+}
+
+#[test]
+fn senders_are_remembered_up_to_a_number() {
+    let mut lab = Lab::new(4_096);
+    for port in 0..=SENDERS as u16 {
+        lab.send(peer(port), &message("/cancel", &[]));
+    }
+    lab.pass(10);
+    let said = lab.said();
+    assert_eq!((said.len(), said[0].0), (SENDERS, peer(1)));
+    assert_eq!(lab.hub.tally().orphaned, 1);
+}
