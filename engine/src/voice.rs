@@ -60,6 +60,21 @@ pub(crate) struct Voice {
 /// How long a sound fades in that is begun in its middle because it came late, or fades out that is stolen [s].
 pub(crate) const DECLICK: f64 = 0.002;
 
+/// Room for the frames of one run, used by one voice after another.
+pub(crate) struct Scratch {
+    runs: [[f32; MAX_RUN]; MAX_SOURCE_CHANNELS],
+    levels: [f32; MAX_RUN],
+    gains: [f32; MAX_RUN],
+    pans: [f32; MAX_RUN],
+}
+
+impl Scratch {
+    pub(crate) fn new() -> Scratch {
+        let silence = [0.0; MAX_RUN];
+        Scratch { runs: [silence; MAX_SOURCE_CHANNELS], levels: silence, gains: silence, pans: silence }
+    }
+}
+
 /// One way from a source's channel to an output's.
 #[derive(Clone, Copy)]
 struct Route {
@@ -159,6 +174,7 @@ impl Voice {
         &mut self,
         instrument: Option<&mut dyn Source>,
         bus: &mut [Box<[f32]>],
+        scratch: &mut Scratch,
         mut frames: Range<usize>,
     ) -> bool {
         let waited = self.wait.min(frames.len());
@@ -166,8 +182,7 @@ impl Voice {
         frames.start += waited;
 
         let sounding = self.envelope.sounding(frames.len());
-        let mut runs = [[0.0; MAX_RUN]; MAX_SOURCE_CHANNELS];
-        let mut run = runs.each_mut().map(|run| &mut run[..sounding]);
+        let Scratch { runs, levels, gains, pans } = scratch;
         let source = match (&mut self.sound, instrument) {
             (Sound::Clip(sampler), _) => sampler as &mut dyn Source,
             (Sound::Tone(tone), _) => tone,
@@ -175,12 +190,13 @@ impl Voice {
             (Sound::Instrument { .. }, None) => return false,
         };
         let channels = source.channels();
+        let mut run = runs.each_mut().map(|run| &mut run[..sounding]);
+        run[..channels].iter_mut().for_each(|channel| channel.fill(0.0));
         let count = match source.fill(&mut run) {
             Progress::Playing => sounding,
             Progress::Done(count) => count.min(sounding),
         };
 
-        let (mut levels, mut gains, mut pans) = ([0.0; MAX_RUN], [0.0; MAX_RUN], [0.0; MAX_RUN]);
         let level = self.envelope.run(&mut levels[..count]);
         let gain = self.gain.run(&mut gains[..count]);
         let pan = self.pan.run(&mut pans[..count]);

@@ -11,7 +11,7 @@ use crate::sampler::Sampler;
 use crate::source::{MAX_RUN, Source, Start};
 use crate::stream::StreamReader;
 use crate::tone::ToneSource;
-use crate::voice::{Born, Sound, Voice};
+use crate::voice::{Born, Scratch, Sound, Voice};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -30,6 +30,7 @@ pub struct Voices {
     slots: Box<[Option<Voice>]>,
     /// No slot from here on is taken.
     top: usize,
+    scratch: Scratch,
     max: usize,
     banks: Box<[Option<Bank>]>,
     rate: f64,
@@ -49,6 +50,7 @@ impl Voices {
         Voices {
             slots: (0..slots).map(|_| None).collect(),
             top: 0,
+            scratch: Scratch::new(),
             max: max.max(1),
             banks: (0..MAX_INSTRUMENTS).map(|_| None).collect(),
             rate,
@@ -186,7 +188,7 @@ impl Voices {
                     Sound::Instrument { bank, instance } => instrument(&mut self.banks, bank, instance),
                     _ => None,
                 };
-                if !voice.mix(source, bus, from..to) {
+                if !voice.mix(source, bus, &mut self.scratch, from..to) {
                     self.drop_slot(slot);
                 }
             }
