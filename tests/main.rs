@@ -8,4 +8,5 @@ mod interop;
 mod lab;
 mod layout;
 mod node;
+mod readme;
 mod render;
