@@ -321,3 +321,6 @@ fn instrument(banks: &mut [Option<Bank>], bank: u8, instance: u8) -> Option<&mut
     let instrument = bank.get_mut(usize::from(instance))?;
     Some(instrument.as_mut())
 }
+
+#[cfg(test)]
+mod tests;
