@@ -17,7 +17,11 @@ BENCH_PACKAGES := liblo-dev liboscpack-dev supercollider-server
 PYTHON_OSC := 1.9.3 1.10.2
 VENVS := $(PYTHON_OSC:%=.venv/python-osc-%/ready)
 
-.PHONY: run test lint bench setup rust build-packages test-packages bench-packages
+# RealtimeSanitizer's runtime comes with rustup's toolchains, where it comes at all.
+RTSAN_RUNTIME = $(firstword $(wildcard $(shell rustc --print sysroot)/lib/rustlib/*/lib/librustc-*_rt.rtsan.a \
+	$(HOME)/.rustup/toolchains/*/lib/rustlib/*/lib/librustc-*_rt.rtsan.a))
+
+.PHONY: run test lint rtsan bench setup rust build-packages test-packages bench-packages
 
 run: rust build-packages
 	cargo build --release --locked
@@ -25,12 +29,20 @@ run: rust build-packages
 
 test: lint setup
 	cargo check --workspace --all-targets --no-default-features --locked
+	if [ "$(RTSAN_RUNTIME)" ]; then $(MAKE) rtsan; else echo "no RealtimeSanitizer runtime: make rtsan is left out"; fi
 	cargo test --workspace --features jack --locked
 
 lint: rust build-packages
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --features jack --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+# The audio callback under RealtimeSanitizer, which aborts on a lock or a system call. In a folder of its own: what is linked with
+# the sanitizer is linked otherwise.
+rtsan: rust
+	@[ "$(RTSAN_RUNTIME)" ] || { echo "no RealtimeSanitizer runtime; rustup toolchain install nightly brings one" >&2; exit 1; }
+	RTSAN_ENABLE=1 RTSAN_LIB_PATH=$(RTSAN_RUNTIME) cargo test --test realtime --no-default-features --features rtsan \
+		--target-dir target/rtsan --locked
 
 bench: setup bench-packages
 	cargo bench --locked --bench '*'
