@@ -10,6 +10,7 @@ mod edge;
 use crate::args::NodeArgs;
 use crate::stop;
 use anyhow::Context;
+use downbeat_engine::device::priority::lock_memory;
 use downbeat_engine::device::{Device, Wanted};
 use downbeat_engine::{
     ClipConfig, Disk, Driver, Recorder, Renderer, Sample, SampleFolder, Settings, StreamConfig, Tap, lane,
@@ -72,6 +73,9 @@ pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
     let handle = reactor.handle();
     stop::on_signal(clock, move || handle.stop())?;
 
+    if let Err(why) = lock_memory() {
+        tracing::debug!("memory is not locked: {why}");
+    }
     let mut edge = Edge::new(hub, disk, device, clock.now());
     announce(&args, place, edge.device(), loaded, clock.now() - began);
     reactor.run(&mut edge).context("cannot receive")?;

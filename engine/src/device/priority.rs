@@ -52,7 +52,8 @@ pub fn raise_this_thread(priority: i32) -> Grant {
     }
 }
 
-/// Locks the process's memory, what it has and what it will have, so that the audio thread never waits for a page.
+/// Locks the process's memory as it is used, now and later, so that the audio thread never waits for a page that was
+/// taken away. What is never touched takes no memory.
 ///
 /// # Errors
 /// Why not, for the user: with a limit on locked memory nothing is locked, for past the limit every later allocation
@@ -65,5 +66,7 @@ pub fn lock_memory() -> Result<(), String> {
             limit / 1024
         ));
     }
-    mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE).map_err(|error| error.to_string())
+    let once_touched = MlockAllFlags::from_bits_retain(nix::libc::MCL_ONFAULT);
+    let flags = MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | once_touched;
+    mlockall(flags).map_err(|error| error.to_string())
 }
