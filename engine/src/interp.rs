@@ -30,8 +30,9 @@ pub(crate) const MAX_REACH: usize = 128;
 static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
 static SINC: LazyLock<SincTables> = LazyLock::new(SincTables::new);
 
-/// Computes the tables, on the first call. Call it before the audio thread needs them.
+/// Computes the tables and looks at the machine, on the first call. Call it before the audio thread needs them.
 pub(crate) fn prepare() {
+    LazyLock::force(&ARCH);
     LazyLock::force(&SINC);
 }
 

@@ -137,7 +137,7 @@ mod tests {
         #[test]
         fn nothing_leaves_full_scale(bits: Vec<u32>) {
             let channel: Vec<f32> = bits.into_iter().map(f32::from_bits).collect();
-            let out = limited(&[channel.clone()], [channel.len()]);
+            let out = limited(std::slice::from_ref(&channel), [channel.len()]);
             prop_assert!(out[0].iter().all(|sample| (-1.0..=1.0).contains(sample)));
         }
 
