@@ -9,7 +9,7 @@ use crate::ramp::Values;
 /// Where a voice is in its life, and how loud. `RT:` yes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Envelope {
-    /// From the onset to the first frame asked for [frames]; negative for a voice begun ahead of its onset.
+    /// From the onset to the first frame asked for (frames); negative for a voice begun ahead of its onset.
     offset: f64,
     /// Frames since then.
     elapsed: u64,

@@ -9,7 +9,7 @@ use std::ops::Range;
 /// The amplitude up to which nothing is touched: -1 dBFS.
 pub const THRESHOLD: f32 = 0.891_250_9;
 
-/// How long the held peak takes to fall to 1/e [s].
+/// How long the held peak takes to fall to 1/e (s).
 const FALL: f64 = 0.2;
 
 /// Peak limiter over all channels together, so that places in between them stay where they are. `RT:` yes.
