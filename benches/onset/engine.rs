@@ -1,0 +1,176 @@
+//! [`Engine`]: the node and scsynth as programs that are sent clicks.
+
+use crate::report::peer;
+use downbeat_net::osc::{self, Arg, BundleWriter};
+use std::net::UdpSocket;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A program that is not ready by now never will be.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Node,
+    Scsynth,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Kind::Node => "downbeat node",
+            Kind::Scsynth => "scsynth OffsetOut",
+        }
+    }
+}
+
+/// A running engine; ends with this value.
+pub(crate) struct Engine {
+    pub(crate) kind: Kind,
+    pub(crate) child: Child,
+    socket: UdpSocket,
+    synth: i32,
+    packet: Vec<u8>,
+}
+
+impl Engine {
+    /// Starts one on the server that the environment names, and waits until it answers. `None` if it is not installed.
+    pub(crate) fn start(kind: Kind) -> Option<Engine> {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback is there");
+        let port = free_port().to_string();
+        let mut command = match kind {
+            Kind::Node => {
+                let mut command = Command::new(env!("CARGO_BIN_EXE_downbeat"));
+                command.args(["node", "--host", "jack", "--onset", "frame", "--no-limiter"]);
+                command.args(["--bind", "127.0.0.1", "--port", &port]);
+                command
+            }
+            Kind::Scsynth => {
+                let mut command = Command::new(peer::program("scsynth", "supercollider-server")?);
+                command.args(["-i", "0", "-o", "1", "-D", "0", "-R", "0", "-B", "127.0.0.1", "-u", &port]);
+                command
+            }
+        };
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().expect("the program was found");
+        socket.connect(format!("127.0.0.1:{port}")).expect("loopback is there");
+        socket.set_read_timeout(Some(Duration::from_millis(20))).expect("it is a timeout");
+        let mut engine = Engine { kind, child, socket, synth: 1_000, packet: Vec::new() };
+        engine.wait();
+        if kind == Kind::Scsynth {
+            engine.send("/d_recv", [Arg::Blob(&click_synth())]);
+            assert!(engine.answers(), "scsynth takes the synth definition");
+        }
+        Some(engine)
+    }
+
+    /// A click at a timetag.
+    pub(crate) fn click_at(&mut self, timetag: u64) {
+        self.packet.clear();
+        let mut bundle = BundleWriter::new(&mut self.packet, timetag);
+        match self.kind {
+            Kind::Node => bundle.message("/click", [Arg::Float(1.0)]),
+            Kind::Scsynth => {
+                self.synth += 1;
+                let synth = [Arg::from("click"), Arg::Int(self.synth), Arg::Int(0), Arg::Int(0)];
+                bundle.message("/s_new", synth)
+            }
+        }
+        .expect("it is legal");
+        // What is lost shows as a missing click.
+        let _ = self.socket.send(&self.packet);
+    }
+
+    /// A click as soon as may be.
+    pub(crate) fn click_now(&mut self) {
+        match self.kind {
+            Kind::Node => self.send("/click", [Arg::Float(1.0)]),
+            Kind::Scsynth => {
+                self.synth += 1;
+                let synth = self.synth;
+                self.send("/s_new", [Arg::from("click"), Arg::Int(synth), Arg::Int(0), Arg::Int(0)]);
+            }
+        }
+    }
+
+    /// Frees what has sounded, where that is needed.
+    pub(crate) fn tidy(&mut self) {
+        if self.kind == Kind::Scsynth {
+            self.send("/g_freeAll", [Arg::Int(0)]);
+        }
+    }
+
+    fn send<const N: usize>(&mut self, address: &str, args: [Arg<'_>; N]) {
+        self.packet.clear();
+        osc::write(&mut self.packet, address, args).expect("it is legal");
+        let _ = self.socket.send(&self.packet);
+    }
+
+    fn answers(&self) -> bool {
+        self.socket.recv(&mut [0; 2048]).is_ok()
+    }
+
+    fn wait(&mut self) {
+        let start = Instant::now();
+        loop {
+            self.send("/status", []);
+            if self.answers() {
+                break;
+            }
+            assert!(start.elapsed() < PATIENCE, "{} did not start", self.kind.name());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // Answers to earlier questions.
+        while self.answers() {}
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // One that has ended already needs no end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback is there");
+    socket.local_addr().expect("it is bound").port()
+}
+
+/// `SynthDef(\click, { OffsetOut.ar(0, Impulse.ar(0)) })` in SuperCollider's file format, version 2.
+fn click_synth() -> Vec<u8> {
+    let mut file = b"SCgf".to_vec();
+    let text = |file: &mut Vec<u8>, name: &str| {
+        file.push(name.len() as u8);
+        file.extend(name.bytes());
+    };
+    let int = |file: &mut Vec<u8>, value: i32| file.extend(value.to_be_bytes());
+    const AUDIO_RATE: u8 = 2;
+    const CONSTANT: i32 = -1;
+    int(&mut file, 2);
+    file.extend(1i16.to_be_bytes());
+    text(&mut file, "click");
+    // One constant, 0; no parameters and no names of any; two unit generators.
+    int(&mut file, 1);
+    file.extend(0f32.to_be_bytes());
+    int(&mut file, 0);
+    int(&mut file, 0);
+    int(&mut file, 2);
+    for (name, inputs, outputs) in
+        [("Impulse", [[CONSTANT, 0], [CONSTANT, 0]], 1), ("OffsetOut", [[CONSTANT, 0], [0, 0]], 0)]
+    {
+        text(&mut file, name);
+        file.push(AUDIO_RATE);
+        int(&mut file, 2);
+        int(&mut file, outputs);
+        file.extend(0i16.to_be_bytes());
+        for input in inputs.iter().flatten() {
+            int(&mut file, *input);
+        }
+        file.extend((0..outputs).map(|_| AUDIO_RATE));
+    }
+    // No variants.
+    file.extend(0i16.to_be_bytes());
+    file
+}

@@ -1,0 +1,212 @@
+//! On which frame a click is heard: the node beside scsynth on one JACK server without hardware.
+//!
+//! A recorder on the same server hears both, and knows the true time of every frame (`line`). Errors are in frames at
+//! 48 kHz against a constant (the median of a launch), so rounding to a frame alone gives a 99th percentile of 0.5.
+//! Needs `jackd` (jackd2) and runs with `cargo bench --features jack --bench onset`. Not for: real cards, whose
+//! connectors need a scope.
+
+mod engine;
+mod line;
+mod measure;
+mod recorder;
+#[path = "../report/mod.rs"]
+mod report;
+
+use report::{Table, digits, median, peer, quantile, unless_quick};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// What the demands of the frame clock are measured under.
+struct Setting {
+    period: u32,
+    busy: bool,
+}
+
+fn main() {
+    let mut args = std::env::args().skip(1);
+    // A process of its own per launch: libjack finds its server by the environment.
+    if let (Some("--measure"), Some(what)) = (args.next().as_deref(), args.next()) {
+        measure::run(&what);
+        return;
+    }
+    let launches = unless_quick(3, 1);
+    onsets(launches);
+    rest(launches);
+}
+
+fn onsets(launches: usize) {
+    let setting = |period, busy| Setting { period, busy };
+    let all = [setting(256, false), setting(256, true), setting(64, false), setting(1024, false)];
+    report::title(&format!(
+        "onset: clicks at random timetags, heard through JACK; median of {launches} launches; frames"
+    ));
+    let mut table = Table::new(&[
+        "engine",
+        "block",
+        "host",
+        "constant",
+        "launch to launch",
+        "p50",
+        "p99",
+        "max",
+        "drift/min",
+        "at 1 s",
+        "at 5 s",
+        "lost",
+        "xruns",
+    ]);
+    for setting in all.iter().take(unless_quick(4, 1)) {
+        let runs: Vec<Vec<Row>> =
+            (0..launches).map(|_| measured(setting, unless_quick("onsets", "onsets-quick"))).collect();
+        for engine in engines(&runs) {
+            let of = |index: usize| -> Vec<f64> {
+                runs.iter().flatten().filter(|row| row.name == engine).map(|row| row.values[index]).collect()
+            };
+            let spread = quantile(&of(0), 1.0) - quantile(&of(0), 0.01);
+            let host = if setting.busy { "busy" } else { "idle" };
+            let cells: Vec<String> = (0..9).map(|index| digits(median(&of(index)))).collect();
+            let spread = digits(spread);
+            table.row(&[
+                &engine,
+                &setting.period,
+                &host,
+                &cells[0],
+                &spread,
+                &cells[1],
+                &cells[2],
+                &cells[3],
+                &cells[4],
+                &cells[5],
+                &cells[6],
+                &cells[7],
+                &cells[8],
+            ]);
+        }
+    }
+    table.print();
+}
+
+fn rest(launches: usize) {
+    let setting = Setting { period: 256, busy: false };
+    let measurements: [(&str, &str, &[&str]); 4] = [
+        (
+            "immediate",
+            "messages without a timetag: latency to the server's frame, ms",
+            &["p50", "p99", "sd", "lost"],
+        ),
+        (
+            "xrun",
+            "the engine is stopped for 50 ms: clicks every 5 ms after it, frames off",
+            &["ms until right", "largest then", "largest after 1 s"],
+        ),
+        (
+            "two",
+            "two nodes on one server: difference of their onsets, frames",
+            &["constant", "within 1, %", "largest"],
+        ),
+        ("burst", "2,000 clicks sent at once, due ten frames apart", &["heard", "frames apart"]),
+    ];
+    for (what, title, headings) in measurements {
+        report::title(title);
+        let mut table = Table::new(&[&["engine"], headings].concat());
+        let runs: Vec<Vec<Row>> = (0..launches).map(|_| measured(&setting, what)).collect();
+        for row in runs.iter().flatten() {
+            let cells: Vec<String> = row.values.iter().map(|value| digits(*value)).collect();
+            let cells: Vec<&dyn std::fmt::Display> =
+                std::iter::once(&row.name as _).chain(cells.iter().map(|cell| cell as _)).collect();
+            table.row(&cells);
+        }
+        table.print();
+    }
+}
+
+/// What a launch found about one engine.
+struct Row {
+    name: String,
+    values: Vec<f64>,
+}
+
+/// Names in the order of their first row.
+fn engines(runs: &[Vec<Row>]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for row in runs.iter().flatten() {
+        if !names.contains(&row.name) {
+            names.push(row.name.clone());
+        }
+    }
+    names
+}
+
+/// One launch: a server, perhaps a busy core, and this program again as the one that measures.
+fn measured(setting: &Setting, what: &str) -> Vec<Row> {
+    let server = format!("onset-{}", std::process::id());
+    let Some(_jack) = Jack::start(&server, setting.period) else { return Vec::new() };
+    let _load = setting.busy.then(Load::start);
+    let own = std::env::current_exe().expect("this program runs");
+    let mut command = Command::new(own);
+    command.args(["--measure", what]).env("JACK_DEFAULT_SERVER", &server).env("SC_JACK_DEFAULT_OUTPUTS", "");
+    command.stdout(Stdio::piped()).stderr(stderr_if_wanted());
+    let mut child = command.spawn().expect("this program runs");
+    let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let rows = lines.map_while(Result::ok).filter_map(|line| {
+        let (name, values) = line.strip_prefix("row\t")?.split_once('\t')?;
+        let values = values.split('\t').map(|value| value.parse().unwrap_or(f64::NAN)).collect();
+        Some(Row { name: name.to_string(), values })
+    });
+    let rows = rows.collect();
+    let done = child.wait().expect("it was started");
+    if !done.success() {
+        println!("a launch of {what} failed, its rows are missing; ONSET_VERBOSE=1 tells why");
+    }
+    rows
+}
+
+/// libjack talks on standard error; `ONSET_VERBOSE=1` shows it, and why a measurement failed.
+fn stderr_if_wanted() -> Stdio {
+    if std::env::var_os("ONSET_VERBOSE").is_some() { Stdio::inherit() } else { Stdio::null() }
+}
+
+/// A JACK server without hardware.
+struct Jack(Child);
+
+impl Jack {
+    fn start(name: &str, period: u32) -> Option<Jack> {
+        let mut command = Command::new(peer::program("jackd", "jackd2")?);
+        command.args(["-R", "-P", "60", "-n", name, "-d", "dummy", "-r", "48000", "-p", &period.to_string()]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().ok()?;
+        // Its clients do not wait for a server that is still coming up.
+        std::thread::sleep(Duration::from_millis(1_500));
+        Some(Jack(child))
+    }
+}
+
+/// A core that others keep busy.
+struct Load(Child);
+
+impl Load {
+    fn start() -> Load {
+        let mut command = Command::new("sh");
+        command.args(["-c", "while :; do :; done"]).stdin(Stdio::null());
+        Load(command.spawn().expect("there is a shell"))
+    }
+}
+
+impl Drop for Jack {
+    fn drop(&mut self) {
+        end(&mut self.0);
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        end(&mut self.0);
+    }
+}
+
+fn end(child: &mut Child) {
+    // One that has ended already needs no end.
+    let _ = child.kill();
+    let _ = child.wait();
+}
