@@ -10,7 +10,7 @@ mod edge;
 use crate::args::NodeArgs;
 use crate::stop;
 use anyhow::Context;
-use downbeat_engine::device::priority::lock_memory;
+use downbeat_engine::device::priority::{Grant, lock_memory};
 use downbeat_engine::device::{Device, Wanted};
 use downbeat_engine::{
     ClipConfig, Disk, Driver, Recorder, Renderer, Sample, SampleFolder, Settings, StreamConfig, Tap, lane,
@@ -144,6 +144,9 @@ fn add_samples(hub: &mut Hub, samples: Vec<Sample>) -> usize {
 /// One line that people and scripts can wait for.
 fn announce(args: &NodeArgs, place: SocketAddr, device: &Device, samples: usize, took: Span) {
     let state = device.state();
+    if state.realtime == Grant::Refused {
+        tracing::warn!("no real-time priority: sound may stutter under load (README.md, On a headless Pi)");
+    }
     eprintln!(
         "downbeat: {} is ready on udp+tcp {place}, {} \"{}\" {} Hz {} channels, {samples} samples, after {took}",
         args.name, state.host, state.device, state.format.rate, state.format.channels

@@ -28,7 +28,7 @@ pub(crate) fn run(args: PlayArgs) -> anyhow::Result<()> {
 
     let zero = args.at.unwrap_or(Instant::After(args.lead)).from(clock.anchor().wall);
     eprintln!(
-        "downbeat: {} bundles over {} to {} targets, time 0 at {}",
+        "downbeat: {} bundles over {}, targets: {}, time 0 at {}",
         score.bundles().len(),
         score.end(),
         players.len(),

@@ -1,13 +1,13 @@
 //! The command line: help, exit codes, sending, listening, settings.
 
-use crate::lab::Lab;
+use crate::lab::{Lab, osc};
 use serde_json::{Value, json};
 
 #[test]
 fn help_names_every_command_and_every_command_helps() {
     let lab = Lab::new();
     let help = lab.ok(["--help"]);
-    for command in ["send", "listen", "play"] {
+    for command in ["node", "send", "listen", "render", "play", "devices"] {
         assert!(help.contains(command), "{help}");
         assert!(lab.ok([command, "--help"]).contains("Usage: downbeat"));
     }
@@ -28,6 +28,9 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
         (&["send", "localhost:9000", "/a", "--in", "5"], "200ms"),
         (&["listen", "--port", "99999"], "99999"),
         (&["play", "score.osc"], "TARGETS"),
+        (&["render", "score.osc"], "--out"),
+        (&["node", "--late", "never"], "trim"),
+        (&["node", "--rate", "7"], "8000"),
     ] {
         let output = lab.run(args);
         assert_eq!(output.code, Some(2), "{args:?}: {}", output.stderr);
@@ -114,6 +117,30 @@ fn a_recorded_take_plays_again_with_the_same_distances() {
     let eighth = 1 << 29;
     assert_eq!(tags[1].wrapping_sub(tags[0]), eighth);
     assert_eq!(tags[2].wrapping_sub(tags[1]), 3 * eighth);
+}
+
+#[test]
+fn a_stopped_performance_withdraws_what_it_sent_ahead() {
+    let lab = Lab::new();
+    let mut listener = lab.start(["listen", "--bind", "127.0.0.1", "--port", "0", "--json"]);
+    let tick = |timetag| osc::bundle(timetag, [osc::message("/tick", [])]);
+    let score = [tick(1 << 32), tick(3600 << 32)];
+    let score = score.iter().flat_map(|tick| [&(tick.len() as i32).to_be_bytes(), &tick[..]].concat());
+    lab.write("long.osc", score.collect::<Vec<u8>>());
+    let mut play = lab.spawn(["play", "long.osc", &listener.address(), "--lead", "10s"]);
+    assert!(listener.line().contains("/tick"));
+    assert_eq!(play.interrupt().code(), Some(1));
+    assert!(listener.line().contains("/cancel"));
+}
+
+#[test]
+fn devices_are_listed_for_people_and_for_programs() {
+    let lab = Lab::new();
+    assert!(lab.ok(["devices"]).contains("virtual"));
+    let hosts: Value = serde_json::from_str(&lab.ok(["devices", "--json"])).expect("it is JSON");
+    let last = hosts.as_array().and_then(|hosts| hosts.last()).expect("there is a host");
+    assert_eq!(last["host"], "virtual");
+    assert_eq!(last["devices"][0]["default"], true);
 }
 
 fn tag(timetag: &Value) -> u64 {

@@ -129,6 +129,46 @@ fn samples_come_and_go_while_it_plays() {
 }
 
 #[test]
+fn a_flood_of_garbage_makes_nothing_late_and_takes_no_memory() {
+    const CLICKS: u64 = 40;
+    let lab = Lab::new();
+    let mut node = lab.node(["--record", "out.wav", "--timescale", "free", "--onset", "frame"]);
+    let (socket, flood) = (node.socket(), node.socket());
+    let garbage: [&[u8]; 4] =
+        [b"", b"#bundle\0\0\0\0\0\0\0\0\x01\x7f\xff\xff\xff", &[0xff; 1_400], b"/a\0\0,[[["];
+    let pour = |count: usize| {
+        for packet in garbage.iter().cycle().take(count) {
+            // What the socket has no room for is garbage too.
+            let _ = flood.send(packet);
+        }
+    };
+    pour(10_000);
+    osc::status(&socket, "refused");
+    let before = node.resident();
+
+    let start = osc::wall_clock() + osc::millis(400);
+    for number in 0..CLICKS {
+        let click = osc::message("/click", [Float(0.5)]);
+        socket.send(&osc::bundle(start + number * osc::millis(25), [click])).expect("it can be sent");
+    }
+    osc::wait_until_taken(&socket, CLICKS as i32);
+    while osc::wall_clock() < start + CLICKS * osc::millis(25) {
+        pour(100);
+    }
+    osc::wait_until_played(&socket);
+    assert_eq!(osc::status(&socket, "late"), 0);
+    assert!(osc::status(&socket, "refused") > 1_000);
+    let grown = node.resident().saturating_sub(before);
+    assert!(grown < 2 << 20, "{grown} bytes more");
+
+    assert!(node.interrupt().success());
+    let (_, channels) = read_wav(&lab.path("out.wav"));
+    let heard = clicks(&channels[0]);
+    assert_eq!(heard.len(), CLICKS as usize);
+    assert!(heard.windows(2).all(|pair| pair[1] - pair[0] == 1_200), "{heard:?}");
+}
+
+#[test]
 fn what_it_cannot_use_stops_it_at_the_start() {
     let lab = Lab::new();
     let taken = lab.node([]);

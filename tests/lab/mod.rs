@@ -41,7 +41,7 @@ impl Lab {
 
     /// Runs the program in the folder until it ends.
     pub(crate) fn run(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Output {
-        Process::spawn(self.command(args)).output()
+        self.spawn(args).output()
     }
 
     /// Runs the program, demands that it succeeds, and returns what it printed on stdout.
@@ -54,6 +54,11 @@ impl Lab {
     /// Starts the program in the folder and waits until it says on which port it listens.
     pub(crate) fn start(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Process {
         Process::start(self.command(args))
+    }
+
+    /// Starts the program in the folder and waits for nothing.
+    pub(crate) fn spawn(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Process {
+        Process::spawn(self.command(args))
     }
 
     /// Starts a node without a sound card on a free port, with these flags more.

@@ -33,12 +33,19 @@ pub(crate) fn timetag(packet: &[u8]) -> Option<u64> {
 
 /// The next answer.
 pub(crate) fn receive(socket: &UdpSocket) -> OscMessage {
+    answers(socket).next().expect("an answer comes")
+}
+
+/// Answers, until none comes in the socket's time.
+fn answers(socket: &UdpSocket) -> impl Iterator<Item = OscMessage> {
     let mut buffer = [0; 65_536];
-    let len = socket.recv(&mut buffer).expect("an answer comes");
-    match rosc::decoder::decode_udp(&buffer[..len]) {
-        Ok((_, OscPacket::Message(message))) => message,
-        other => panic!("not a message: {other:?}"),
-    }
+    std::iter::from_fn(move || {
+        let len = socket.recv(&mut buffer).ok()?;
+        match rosc::decoder::decode_udp(&buffer[..len]) {
+            Ok((_, OscPacket::Message(message))) => Some(message),
+            other => panic!("not a message: {other:?}"),
+        }
+    })
 }
 
 /// The wall clock as a timetag.
@@ -52,17 +59,28 @@ pub(crate) const fn millis(millis: u64) -> u64 {
     (millis << 32) / 1000
 }
 
-/// A value of the node's status.
+/// A value of the node's status. Asks again if the question or its answer is lost, as datagrams may be in a flood.
 pub(crate) fn status(socket: &UdpSocket, key: &str) -> i32 {
-    socket.send(&message("/status", [])).expect("it can be sent");
+    let deadline = Instant::now() + PATIENCE;
+    socket.set_read_timeout(Some(Duration::from_millis(500))).expect("a timeout can be set");
     let status = loop {
-        let answer = receive(socket);
-        if answer.addr == "/status/reply" {
-            break answer.args;
+        assert!(Instant::now() < deadline, "the node does not answer");
+        socket.send(&message("/status", [])).expect("it can be sent");
+        if let Some(args) = answers(socket).find(|answer| answer.addr == "/status/reply") {
+            break args.args;
         }
     };
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
     let at = status.iter().position(|arg| *arg == OscType::String(key.into())).expect("the key is there");
     status[at + 1].clone().int().expect("it is a whole number")
+}
+
+/// Waits until the node has taken in so many events.
+pub(crate) fn wait_until_taken(socket: &UdpSocket, count: i32) {
+    let deadline = Instant::now() + PATIENCE;
+    while status(socket, "events") < count {
+        assert!(Instant::now() < deadline, "not all events come in");
+    }
 }
 
 /// Waits until the node has nothing scheduled and nothing sounding any more.
@@ -72,8 +90,9 @@ pub(crate) fn wait_until_played(socket: &UdpSocket) {
 
 /// The same, once so many events have come in.
 pub(crate) fn wait_for_events(socket: &UdpSocket, count: i32) {
+    wait_until_taken(socket, count);
     let deadline = Instant::now() + PATIENCE;
-    while status(socket, "events") < count || status(socket, "pending") > 0 || status(socket, "voices") > 0 {
+    while status(socket, "pending") > 0 || status(socket, "voices") > 0 {
         assert!(Instant::now() < deadline, "the node does not come to an end");
         thread::sleep(Duration::from_millis(5));
     }
