@@ -20,7 +20,7 @@ use std::time::Instant;
 const RATE: u32 = 48_000;
 const PENDING: usize = 16_384;
 const PER_SECOND: usize = 10_000;
-/// The blocks before the waiting events are as mixed as they stay [s].
+/// The blocks before the waiting events are as mixed as they stay (s).
 const SETTLING: usize = 8;
 /// Callbacks may take this part of their period, 999 times of a thousand.
 const GOAL: f64 = 0.25;

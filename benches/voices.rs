@@ -75,7 +75,7 @@ fn clip(rate: u32) -> Vec<f32> {
     (0..rate as usize * CLIP_SECONDS).map(|_| (random.unit() - 0.5) as f32 * 0.01).collect()
 }
 
-/// Renders the score; processor time [s].
+/// Renders the score; processor time (s).
 fn ours(interp: Interp, clip_rate: u32, score: &[Start]) -> f64 {
     let settings = Settings { rate: RATE, voices: score.len().max(1), interp, ..Settings::default() };
     let (mut control, mut offline) = Offline::new(settings, Streams::none());
@@ -125,7 +125,7 @@ impl Scsynth {
         Scsynth { program: program.into(), score: file("score", score), silence: file("silence", &[]) }
     }
 
-    /// Renders a score; processor time of the process [s].
+    /// Renders a score; processor time of the process (s).
     fn run(&self, score: &Path) -> f64 {
         let before = cpu::ended_children();
         let mut scsynth = Command::new(&self.program);

@@ -139,7 +139,7 @@ pub(crate) struct RenderArgs {
     /// Folder of WAV files; each is played at the address of its name
     #[arg(long, value_name = "DIR")]
     pub(crate) samples: Option<PathBuf>,
-    /// Frames per second [Hz]
+    /// Frames per second (Hz)
     #[arg(long, value_name = "HZ", default_value_t = 48_000, value_parser = clap::value_parser!(u32).range(8_000..=384_000))]
     pub(crate) rate: u32,
     /// Output channels

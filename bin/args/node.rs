@@ -36,7 +36,7 @@ pub(crate) struct NodeArgs {
     /// Card by its name in `downbeat devices`, or an ALSA PCM name such as hw:1,0. May come later than the node
     #[arg(long, help_heading = "Sound device")]
     pub(crate) device: Option<String>,
-    /// Frames per second [Hz]; the card's own if left out
+    /// Frames per second (Hz); the card's own if left out
     #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u32).range(8_000..=384_000), help_heading = "Sound device")]
     pub(crate) rate: Option<u32>,
     /// Frames per block; less is less latency and more load
@@ -45,7 +45,7 @@ pub(crate) struct NodeArgs {
     /// Output channels; the card's own, two at most, if left out
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64), help_heading = "Sound device")]
     pub(crate) channels: Option<u16>,
-    /// Play this much earlier than the device's own latency asks for [ms]; negative is later
+    /// Play this much earlier than the device's own latency asks for (ms); negative is later
     #[arg(
         long,
         value_name = "MS",

@@ -18,7 +18,7 @@ pub(crate) struct Agenda {
 /// An event with its place in the order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Entry {
-    /// When it is to be taken up [ticks].
+    /// When it is to be taken up (ticks).
     pub(crate) key: i64,
     /// Counts events as they arrive: the order of equal keys, over every agenda of one renderer.
     pub(crate) seq: u32,

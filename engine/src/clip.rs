@@ -45,7 +45,7 @@ impl Clip {
         Clip { rate, frames, head, head_frames, rest: Some(rest) }
     }
 
-    /// Frames per second of the file [Hz].
+    /// Frames per second of the file (Hz).
     pub fn rate(&self) -> u32 {
         self.rate
     }

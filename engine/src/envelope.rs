@@ -9,7 +9,7 @@ use crate::ramp::Values;
 /// Where a voice is in its life, and how loud. `RT:` yes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Envelope {
-    /// From the onset to the first frame asked for [frames]; negative for a voice begun ahead of its onset.
+    /// From the onset to the first frame asked for (frames); negative for a voice begun ahead of its onset.
     offset: f64,
     /// Frames since then.
     elapsed: u64,
@@ -84,25 +84,23 @@ impl Envelope {
 
     /// How many of the next so many frames come before its end.
     pub(crate) fn sounding(&self, frames: usize) -> usize {
-        count_before(self.release_at + self.release, self.now(), frames)
+        self.count_before(self.release_at + self.release, frames)
     }
 
     /// The levels of the next `room.len()` frames, written there if they differ; moves on.
     pub(crate) fn run<'a>(&mut self, room: &'a mut [f32]) -> Values<'a> {
         let piece = self.piece(self.now());
-        if piece.slope == 0.0 && count_before(piece.end, self.now(), room.len()) == room.len() {
+        if piece.slope == 0.0 && self.count_before(piece.end, room.len()) == room.len() {
             self.elapsed += room.len() as u64;
             return Values::Flat(piece.level as f32);
         }
         let mut rest = &mut *room;
         while !rest.is_empty() {
             let piece = self.piece(self.now());
-            let count = count_before(piece.end, self.now(), rest.len()).max(1);
+            let count = self.count_before(piece.end, rest.len()).max(1);
             let (line, after) = rest.split_at_mut(count);
-            let first = self.elapsed as f64;
             for (i, level) in line.iter_mut().enumerate() {
-                let now = self.offset + (first + f64::from(i as u32));
-                *level = (piece.level + piece.slope * (now - piece.start)) as f32;
+                *level = (piece.level + piece.slope * (self.time(i) - piece.start)) as f32;
             }
             self.elapsed += count as u64;
             rest = after;
@@ -112,7 +110,25 @@ impl Envelope {
 
     /// The time of the next frame [frames since the onset].
     fn now(&self) -> f64 {
-        self.offset + self.elapsed as f64
+        self.time(0)
+    }
+
+    /// The time of the frame so many after the next one. Every comparison is made with this, and no other sum.
+    fn time(&self, frames: usize) -> f64 {
+        self.offset + (self.elapsed as f64 + f64::from(frames as u32))
+    }
+
+    /// How many of the next so many frames come before a time.
+    fn count_before(&self, end: f64, frames: usize) -> usize {
+        // The cast saturates: a negative distance is none, an endless one all. It may be one off by rounding.
+        let mut count = ((end - self.now()).ceil() as usize).min(frames);
+        while count > 0 && self.time(count - 1) >= end {
+            count -= 1;
+        }
+        while count < frames && self.time(count) < end {
+            count += 1;
+        }
+        count
     }
 
     fn level(&self, now: f64) -> f64 {
@@ -154,12 +170,6 @@ impl Envelope {
             Piece { start: decayed, end: f64::INFINITY, level: self.sustain, slope: 0.0 }
         }
     }
-}
-
-/// How many of so many frames from `now` on come before `end`.
-fn count_before(end: f64, now: f64, frames: usize) -> usize {
-    // The cast saturates: a negative distance is none, an endless one all.
-    ((end - now).ceil() as usize).min(frames)
 }
 
 #[cfg(test)]

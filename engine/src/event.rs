@@ -118,7 +118,7 @@ pub enum Param {
     Pan,
     /// Speed of a clip [1 is its own; more than 0].
     Rate,
-    /// Frequency of a tone [Hz].
+    /// Frequency of a tone (Hz).
     Freq,
 }
 
@@ -133,19 +133,19 @@ pub struct VoiceShape {
     pub pan: f32,
     /// First output channel it sounds on [0-based]; `None` means panned between the first two.
     pub channel: Option<u16>,
-    /// Rise to full level [s].
+    /// Rise to full level (s).
     pub attack: f32,
-    /// Fall from full to the sustain level [s].
+    /// Fall from full to the sustain level (s).
     pub decay: f32,
     /// Level held after the decay [0 to 1].
     pub sustain: f32,
-    /// Fall to silence after the end or a stop [s].
+    /// Fall to silence after the end or a stop (s).
     pub release: f32,
-    /// Sounds this long before it is released [s]; `None`: until its source ends or it is stopped.
+    /// Sounds this long before it is released (s); `None`: until its source ends or it is stopped.
     pub dur: Option<f32>,
 }
 
-/// A declicking release where nobody asked for another [s].
+/// A declicking release where nobody asked for another (s).
 pub const DEFAULT_RELEASE: f32 = 0.005;
 
 impl Default for VoiceShape {

@@ -1,7 +1,7 @@
 //! Interpolation between the frames of a clip: [`Interp`] names the ways, [`Kernel`] is one of them at work.
 //!
-//! Everything that is computed here gives the same bits on every machine: sums have a fixed order, and wider
-//! instructions, where the machine has them, only do more of the same at once. Not for: deciding where in a clip to
+//! The same bits come out whatever instructions the machine has: sums have a fixed order, nothing is fused, and wider
+//! instructions only do more of the same at once. Not for: deciding where in a clip to
 //! read, nor whether any interpolation is due (`sampler`).
 
 use crate::sinc::{SincTable, SincTables};
@@ -30,8 +30,9 @@ pub(crate) const MAX_REACH: usize = 128;
 static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
 static SINC: LazyLock<SincTables> = LazyLock::new(SincTables::new);
 
-/// Computes the tables, on the first call. Call it before the audio thread needs them.
+/// Computes the tables and looks at the machine, on the first call. Call it before the audio thread needs them.
 pub(crate) fn prepare() {
+    LazyLock::force(&ARCH);
     LazyLock::force(&SINC);
 }
 
@@ -161,4 +162,44 @@ fn catmull_rom([a, b, c, d]: [f32; 4], x: f32) -> f32 {
 #[inline(always)]
 fn unit(fraction: u32) -> f32 {
     (fraction >> 8) as i32 as f32 * (1.0 / (1 << 24) as f32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pulp::Scalar;
+
+    #[test]
+    fn wide_instructions_give_the_same_bits_as_narrow_ones() {
+        prepare();
+        let window: Vec<f32> = (0..1_000u32).map(|n| n.wrapping_mul(2_654_435_761) as i32 as f32).collect();
+        let indices: Vec<u32> = (0..100).map(|n| n * 5 + n % 3).collect();
+        let fractions: Vec<u32> = (0..100u32).map(|n| n.wrapping_mul(987_654_321)).collect();
+        for (interp, step) in
+            [(Interp::Cubic, 1.0), (Interp::Sinc, 0.9), (Interp::Sinc, 1.1), (Interp::Sinc, 7.0)]
+        {
+            let kernel = Kernel::choose(interp, step);
+            let (mut wide, mut narrow) = ([0.0; 100], [0.0; 100]);
+            kernel.read(&window, &indices, &fractions, &mut wide);
+            let out = &mut narrow;
+            Scalar.vectorize(Read { kernel, window: &window, indices: &indices, fractions: &fractions, out });
+            assert_eq!(wide, narrow);
+            kernel.filter(&window, fractions[1], &mut wide);
+            Scalar.vectorize(Filter { kernel, window: &window, fraction: fractions[1], out: &mut narrow });
+            assert_eq!(wide, narrow);
+        }
+    }
+
+    #[test]
+    fn a_fraction_of_nothing_is_the_frame_itself() {
+        prepare();
+        let window: Vec<f32> = (0..64).map(|n| (n as f32).sin()).collect();
+        for interp in [Interp::Cubic, Interp::Sinc] {
+            let kernel = Kernel::choose(interp, 1.0);
+            let mut out = [0.0; 8];
+            kernel.filter(&window, 0, &mut out);
+            let frames = &window[kernel.reach() - 1..][..8];
+            assert!(out.iter().zip(frames).all(|(a, b)| (a - b).abs() < 1e-6), "{out:?} {frames:?}");
+        }
+    }
 }

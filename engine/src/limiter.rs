@@ -9,7 +9,7 @@ use std::ops::Range;
 /// The amplitude up to which nothing is touched: -1 dBFS.
 pub const THRESHOLD: f32 = 0.891_250_9;
 
-/// How long the held peak takes to fall to 1/e [s].
+/// How long the held peak takes to fall to 1/e (s).
 const FALL: f64 = 0.2;
 
 /// Peak limiter over all channels together, so that places in between them stay where they are. `RT:` yes.
@@ -137,7 +137,7 @@ mod tests {
         #[test]
         fn nothing_leaves_full_scale(bits: Vec<u32>) {
             let channel: Vec<f32> = bits.into_iter().map(f32::from_bits).collect();
-            let out = limited(&[channel.clone()], [channel.len()]);
+            let out = limited(std::slice::from_ref(&channel), [channel.len()]);
             prop_assert!(out[0].iter().all(|sample| (-1.0..=1.0).contains(sample)));
         }
 

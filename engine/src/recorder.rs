@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How long the disk may be away before frames are lost [s].
+/// How long the disk may be away before frames are lost (s).
 const RING_SECONDS: usize = 4;
 /// Gaps that can wait to be written.
 const GAPS: usize = 64;

@@ -22,13 +22,13 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// Frames rendered at once: longer blocks are rendered in parts, so that the mix stays in the processor's cache.
 const MAX_PART: usize = 1_024;
-/// How long before its onset a clip that starts beyond what is in memory is taken up [s].
+/// How long before its onset a clip that starts beyond what is in memory is taken up (s).
 const PREFETCH: f64 = 0.5;
 /// A clip that starts this close to the end of its head gets ahead of the disk as well [frames of the clip].
 const PREFETCH_REACH: f64 = 16_384.0;
 /// Added to one block's length for events that mean "at once": the network thread's way from stamp to ring [300 us].
 const STEADY_MARGIN: Span = Span::from_micros(300);
-/// An event is late when its instant lies more than this before the first frame that can still be changed [frames].
+/// An event is late when its instant lies more than this before the first frame that can still be changed (frames).
 ///
 /// One, not zero: the map moves by fractions of a frame between two blocks, and an event on their edge moves with it.
 const LATE_TOLERANCE: f64 = 1.0;
@@ -46,7 +46,7 @@ pub enum Immediate {
 /// How a renderer is set up.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Frames per second [Hz].
+    /// Frames per second (Hz).
     pub rate: u32,
     /// Output channels [1 or more].
     pub channels: usize,
@@ -125,7 +125,7 @@ impl Renderer {
         }
     }
 
-    /// The device has another rate [Hz] or other channels now: what sounds ends, what waits goes on waiting. Allocates.
+    /// The device has another rate (Hz) or other channels now: what sounds ends, what waits goes on waiting. Allocates.
     pub fn configure(&mut self, rate: u32, channels: usize) {
         if (rate, channels) == (self.settings.rate, self.settings.channels) {
             return;
@@ -138,7 +138,7 @@ impl Renderer {
         self.bus = vec![vec![0.0; MAX_PART].into_boxed_slice(); channels];
     }
 
-    /// Frames per second [Hz].
+    /// Frames per second (Hz).
     pub fn rate(&self) -> u32 {
         self.settings.rate
     }

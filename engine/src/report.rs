@@ -73,9 +73,9 @@ pub struct Counters {
     pub peak_load_ppm: AtomicU32,
     /// The device's rate against its nominal one [1e-9 of the local clock].
     pub device_ppb: AtomicI32,
-    /// Standard error of the frame map [ns].
+    /// Standard error of the frame map (ns).
     pub frame_sigma_ns: AtomicU32,
-    /// Output latency in use, trim included [ns].
+    /// Output latency in use, trim included (ns).
     pub latency_ns: AtomicI64,
     /// Lateness by bins.
     pub lateness: [AtomicU64; LATENESS_BINS],

@@ -17,7 +17,7 @@ const WINDOW: usize = 1_024;
 /// Frames of a clip per output frame, at most: more would overflow the position within the lifetime of a node.
 const MAX_STEP: f64 = (1 << 20) as f64;
 
-/// An onset this close to a frame is taken to lie on it, so that an unpitched clip is a copy [frames]. The time of a
+/// An onset this close to a frame is taken to lie on it, so that an unpitched clip is a copy (frames). The time of a
 /// frame, rounded to a timetag, is a fiftieth of that off.
 const SNAP: f64 = 1.0 / 2_048.0;
 

@@ -18,7 +18,7 @@ pub enum Onset {
     Frame,
 }
 
-/// Onsets this close to a frame are on it: a timetag's tick cannot say more, and no interpolation is due [frames].
+/// Onsets this close to a frame are on it: a timetag's tick cannot say more, and no interpolation is due (frames).
 const SNAP: f64 = 1e-3;
 
 /// An event taken up, and where.
@@ -61,7 +61,7 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// Room for `capacity` events in all, for frames of so many a second [Hz].
+    /// Room for `capacity` events in all, for frames of so many a second (Hz).
     pub(crate) fn new(capacity: usize, onset: Onset, rate: u32) -> Schedule {
         Schedule {
             timed: Agenda::new(capacity),
@@ -75,7 +75,7 @@ impl Schedule {
         }
     }
 
-    /// The device runs at another rate [Hz] now. Waiting events stay: they wait in time, not in frames.
+    /// The device runs at another rate (Hz) now. Waiting events stay: they wait in time, not in frames.
     pub(crate) fn set_rate(&mut self, rate: u32) {
         self.rate = rate;
     }

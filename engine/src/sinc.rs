@@ -5,6 +5,7 @@
 //! that what would fold back below the output's Nyquist frequency is filtered out first. Not for: where to read
 //! (`sampler`).
 
+use crate::interp::MAX_REACH;
 use std::f64::consts::PI;
 
 /// Zero crossings to either side of the kernel's middle.
@@ -62,11 +63,12 @@ impl SincTable {
         // A kernel twice as wide is twice as smooth.
         let bits = FRACTIONS.ilog2() - (stretch as u32).ilog2();
         let fractions = 1 << bits;
+        let peak = bessel_i0(BETA);
         let mut rows = vec![Chunk([0.0; LANES]); (fractions + 1) * taps / LANES];
         for fraction in 0..=fractions / 2 {
             for tap in 0..taps {
                 let x = (tap as f64 - (taps / 2 - 1) as f64 - fraction as f64 / fractions as f64) / stretch;
-                let value = (kaiser_sinc(x, x / CROSSINGS, BETA) / stretch) as f32;
+                let value = (kaiser_sinc(x, x / CROSSINGS, BETA) / (peak * stretch)) as f32;
                 let (to, back) = (fraction * taps + tap, (fractions - fraction) * taps + taps - 1 - tap);
                 rows[to / LANES].0[to % LANES] = value;
                 // The kernel is even: the other half of the table is this one, backwards.
@@ -93,10 +95,8 @@ impl SincTable {
                 let (rows, _) = self.rows.as_chunks::<4>();
                 for ((index, fraction), sums) in places.zip(&mut sums) {
                     let (row, mix) = self.row(*fraction);
-                    let [low, high] = &rows[row..row + 2] else { continue };
-                    let (window, _) = window[*index as usize..].as_chunks::<LANES>();
-                    let Some((window, _)) = window.split_first_chunk::<4>() else { continue };
-                    between(low, high, window, mix, sums);
+                    let (window, _) = window[*index as usize..][..4 * LANES].as_chunks::<LANES>();
+                    between(&rows[row], &rows[row + 1], window, mix, sums);
                 }
             } else {
                 let chunks = self.taps / LANES;
@@ -120,12 +120,16 @@ impl SincTable {
         let chunks = self.taps / LANES;
         let (low, high) = self.rows[row * chunks..(row + 2) * chunks].split_at(chunks);
         let pairs = low.iter().zip(high).flat_map(|(low, high)| low.0.iter().zip(&high.0));
-        let coefficients = pairs.map(|(low, high)| low + mix * (high - low));
+        let mut coefficients = [0.0; 2 * MAX_REACH];
+        for (coefficient, (low, high)) in coefficients.iter_mut().zip(pairs) {
+            *coefficient = low + mix * (high - low);
+        }
+        let coefficients = &coefficients[..self.taps];
         let mut blocks = out.chunks_exact_mut(ABREAST);
         let mut at = 0;
         for block in &mut blocks {
             let mut sums = [0.0; ABREAST];
-            for (k, coefficient) in coefficients.clone().enumerate() {
+            for (k, coefficient) in coefficients.iter().enumerate() {
                 let window = &window[at + k..at + k + ABREAST];
                 for lane in 0..ABREAST {
                     sums[lane] += coefficient * window[lane];
@@ -135,7 +139,7 @@ impl SincTable {
             at += ABREAST;
         }
         for out in blocks.into_remainder() {
-            *out = coefficients.clone().zip(&window[at..]).fold(0.0, |sum, (c, frame)| sum + c * frame);
+            *out = coefficients.iter().zip(&window[at..]).fold(0.0, |sum, (c, frame)| sum + c * frame);
             at += 1;
         }
     }
@@ -170,13 +174,14 @@ fn sum(lanes: &[f32; LANES]) -> f32 {
     ((a + e) + (c + g)) + ((b + f) + (d + h))
 }
 
-/// A sinc through a Kaiser window: `x` counts zero crossings, `place` runs from -1 to 1 over the window.
+/// A sinc through a Kaiser window: `x` counts zero crossings, `place` runs from -1 to 1 over the window. Its peak is
+/// `bessel_i0(beta)`.
 pub(crate) fn kaiser_sinc(x: f64, place: f64, beta: f64) -> f64 {
     if place.abs() >= 1.0 {
         return 0.0;
     }
     let sinc = if x == 0.0 { 1.0 } else { (PI * x).sin() / (PI * x) };
-    sinc * bessel_i0(beta * (1.0 - place * place).sqrt()) / bessel_i0(beta)
+    sinc * bessel_i0(beta * (1.0 - place * place).sqrt())
 }
 
 /// The modified Bessel function of the first kind of order 0, by its power series.

@@ -16,14 +16,14 @@ pub type Run<'a> = [&'a mut [f32]; MAX_SOURCE_CHANNELS];
 /// Where and how a source begins.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Start {
-    /// Output frames per second [Hz].
+    /// Output frames per second (Hz).
     pub rate: f64,
     /// How far after the onset the first frame filled lies [frames, less than 1].
     ///
     /// With an onset at frame 100.25 the first frame filled is 101, and `offset` is 0.75. A source that rings before its
     /// onset (a sampler whose interpolator is symmetric) is begun that much earlier: then `offset` is negative.
     pub offset: f64,
-    /// How much of the sound has passed already at the onset [frames]: not 0 only for late events that are trimmed.
+    /// How much of the sound has passed already at the onset (frames): not 0 only for late events that are trimmed.
     pub skip: f64,
     /// A number that is the same on every node for one event: seed noise with it.
     pub seed: u64,

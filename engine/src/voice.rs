@@ -57,7 +57,7 @@ pub(crate) struct Voice {
     wait: usize,
 }
 
-/// How long a sound fades in that is begun in its middle because it came late, or fades out that is stolen [s].
+/// How long a sound fades in that is begun in its middle because it came late, or fades out that is stolen (s).
 pub(crate) const DECLICK: f64 = 0.002;
 
 /// Room for the frames of one run, used by one voice after another.

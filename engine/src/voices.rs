@@ -168,7 +168,7 @@ impl Voices {
         self.drop_where(|_| true);
     }
 
-    /// The device has another rate [Hz] now: what sounds ends.
+    /// The device has another rate (Hz) now: what sounds ends.
     pub fn set_rate(&mut self, rate: f64) {
         self.panic();
         self.rate = rate;

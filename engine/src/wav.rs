@@ -53,9 +53,9 @@ pub enum WavError {
     /// It was cut off, or its header lies.
     #[error("cut off: the header promises {promised} bytes of sound, the file has {there}")]
     Truncated {
-        /// By the header [bytes].
+        /// By the header (bytes).
         promised: u64,
-        /// In the file [bytes].
+        /// In the file (bytes).
         there: u64,
     },
     /// It has no frames.

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 /// Connections that wait to be accepted, at most.
 const ACCEPT_BACKLOG: i32 = 128;
-/// Read at once from one connection [bytes].
+/// Read at once from one connection (bytes).
 const READ_SIZE: usize = 64 << 10;
 /// Reads from one connection before the others have a turn.
 const READS_PER_TURN: usize = 4;
@@ -32,7 +32,7 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 pub struct StreamLimits {
     /// Connections at one time; the newest is refused.
     pub connections: usize,
-    /// The largest packet received [bytes].
+    /// The largest packet received (bytes).
     pub packet: usize,
     /// Bytes waiting to be sent to one client; one that needs more is cut off.
     pub outbound: usize,

@@ -13,9 +13,9 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 
-/// The largest datagram IPv4 can carry [bytes].
+/// The largest datagram IPv4 can carry (bytes).
 pub const MAX_DATAGRAM: usize = 65_507;
-/// What the kernel is asked to hold while the node is busy elsewhere: its default overflows after 277 packets [bytes].
+/// What the kernel is asked to hold while the node is busy elsewhere: its default overflows after 277 packets (bytes).
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// A bound datagram socket and the memory it receives into.

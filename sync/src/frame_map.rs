@@ -14,12 +14,12 @@ pub struct FrameMap {
     pub frame: u64,
     /// Local time of that frame.
     pub local: LocalTime,
-    /// Frames per local second [Hz].
+    /// Frames per local second (Hz).
     pub rate: f64,
 }
 
 impl FrameMap {
-    /// The line through one point at `rate` [Hz].
+    /// The line through one point at `rate` (Hz).
     pub fn new(frame: u64, local: LocalTime, rate: f64) -> FrameMap {
         FrameMap { frame, local, rate }
     }

@@ -40,7 +40,7 @@ const START: Seconds = 0.5;
 /// `RT:` [`FrameClock::begin`] neither allocates nor blocks, and costs the same few dozen operations at every call.
 #[derive(Clone, Debug)]
 pub struct FrameClock {
-    /// Nominal rate [Hz].
+    /// Nominal rate (Hz).
     nominal: f64,
     block: Option<Block>,
     filter: OnsetFilter,

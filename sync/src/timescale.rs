@@ -10,7 +10,7 @@ use crate::{ClockEstimate, Span, WallAnchor};
 const MAX_SLEW: f64 = 50e-6;
 /// The wall clock moved by more than this between two looks: somebody set it [10 ms].
 const STEP: Span = Span::from_millis(10);
-/// An offset is worked off over about this time [s], where [`MAX_SLEW`] allows.
+/// An offset is worked off over about this time (s), where [`MAX_SLEW`] allows.
 const SLEW_SECS: f64 = 20.0;
 /// Weight of the newest look in the learned rate of the wall clock against the raw oscillator, per second.
 const RATE_GAIN_PER_SEC: f64 = 0.05;

@@ -120,7 +120,7 @@ impl Process {
         }
     }
 
-    /// Resident memory [bytes].
+    /// Resident memory (bytes).
     pub(crate) fn resident(&self) -> u64 {
         let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.child.id())).expect("it runs");
         let pages: u64 = statm.split(' ').nth(1).and_then(|n| n.parse().ok()).expect("statm has its columns");

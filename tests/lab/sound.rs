@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// A WAV file: its rate [Hz] and its channels' frames.
+/// A WAV file: its rate (Hz) and its channels' frames.
 pub(crate) fn read_wav(path: &Path) -> (u32, Vec<Vec<f32>>) {
     let mut reader =
         hound::WavReader::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -14,7 +14,7 @@ use downbeat_sync::{Clock, Span};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-/// The largest period a JACK server can be switched to while it runs [frames].
+/// The largest period a JACK server can be switched to while it runs (frames).
 const JACK_MAX_BLOCK: u32 = 8_192;
 
 /// An open, running card. Dropping it closes it and sends its guest home.

@@ -34,7 +34,7 @@ pub(crate) struct LatencyFilter {
     sorted: Vec<i64>,
     /// How many stretches running were far above (positive) or below (negative).
     strays: i64,
-    /// A stretch below this is not believed [ticks].
+    /// A stretch below this is not believed (ticks).
     floor: i64,
 }
 

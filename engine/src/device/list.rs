@@ -22,7 +22,7 @@ pub struct DeviceListing {
     pub default: bool,
     /// Numbers of output channels, ascending.
     pub channels: Vec<u16>,
-    /// Ranges of frames per second, both ends included [Hz], ascending.
+    /// Ranges of frames per second, both ends included (Hz), ascending.
     pub rates: Vec<(u32, u32)>,
     /// Range of frames per block, both ends included, where it is known.
     pub blocks: Option<(u32, u32)>,

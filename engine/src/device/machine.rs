@@ -96,7 +96,7 @@ enum Phase {
 /// A card's blocks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Pace {
-    /// Frames per second [Hz].
+    /// Frames per second (Hz).
     pub(crate) rate: u32,
     /// Frames per block.
     pub(crate) block: u32,
@@ -233,7 +233,7 @@ mod tests {
         Signs { callbacks, frames: callbacks * 256, ..Signs::default() }
     }
 
-    /// A machine with a card opened at 0 ms and seated; when that was [ms].
+    /// A machine with a card opened at 0 ms and seated; when that was (ms).
     fn playing() -> (Machine, i64) {
         let mut machine = Machine::new(at(0), true);
         assert_eq!(machine.look(at(0), Signs::default()), Action::Open);

@@ -45,7 +45,7 @@ use std::str::FromStr;
 
 /// Most channels of a device.
 pub const MAX_CHANNELS: u16 = 64;
-/// Least and most frames per second [Hz].
+/// Least and most frames per second (Hz).
 const VIRTUAL_RATES: (u32, u32) = (8_000, 384_000);
 /// Least and most frames per block.
 const VIRTUAL_BLOCKS: (u32, u32) = (16, 8_192);
@@ -72,7 +72,7 @@ pub trait Callback: Send + 'static {
 /// How a device wants its blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Format {
-    /// Frames per second [Hz], as the device calls it.
+    /// Frames per second (Hz), as the device calls it.
     pub rate: u32,
     /// Channels of a frame [1 or more].
     pub channels: u16,
@@ -104,7 +104,7 @@ pub struct Wanted {
     /// The card, by its name or a part of its description as [`list`] gives them; for JACK the client to connect to
     /// instead of the hardware.
     pub device: Option<String>,
-    /// Frames per second [Hz].
+    /// Frames per second (Hz).
     pub rate: Option<u32>,
     /// Frames per block.
     pub buffer: Option<u32>,

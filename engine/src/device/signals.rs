@@ -15,9 +15,9 @@ pub(crate) struct Signals {
     errors: AtomicU64,
     xruns: AtomicU64,
     gone: AtomicBool,
-    /// Latency in use [ticks].
+    /// Latency in use (ticks).
     latency: AtomicI64,
-    /// Latency the device should have by what is known outside of its callback [ticks].
+    /// Latency the device should have by what is known outside of its callback (ticks).
     #[cfg(feature = "device")]
     claimed: AtomicI64,
     grant: AtomicU8,

@@ -124,7 +124,7 @@ fn pitching_up_keeps_what_fits_and_filters_what_does_not() {
     }
 }
 
-/// The delay of a click against frame 0, by the phase of its spectrum at a frequency [frames].
+/// The delay of a click against frame 0, by the phase of its spectrum at a frequency (frames).
 fn delay(samples: &[f32], cycles: f64) -> f64 {
     let term = |(n, sample): (usize, &f32)| {
         let (sin, cos) = (TAU * cycles * n as f64).sin_cos();

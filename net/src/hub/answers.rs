@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Packets waiting to be sent; one more is dropped and counted.
 const WAITING: usize = 2_048;
-/// Names in one message of a list go up to this size, so that it fits every network's packets [bytes].
+/// Names in one message of a list go up to this size, so that it fits every network's packets (bytes).
 const LIST_BYTES: usize = 1_000;
 
 /// What is to be done next, first come first served.

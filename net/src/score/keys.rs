@@ -8,7 +8,7 @@ use crate::osc::Args;
 use downbeat_engine::{LatePolicy, Param, VoiceId, VoiceShape, Wave};
 use std::fmt::{self, Display};
 
-/// Ids longer than this would make the table of ids a store for anything [bytes].
+/// Ids longer than this would make the table of ids a store for anything (bytes).
 const MAX_ID: usize = 64;
 /// The first number of a voice whose id is a string; below it are those whose id is a number.
 const NAMED: u32 = 1 << 31;
@@ -33,7 +33,7 @@ const ID: Range = Range::new(0.0, (NAMED - 1) as f64, "");
 pub enum Key {
     /// Linear amplitude [0 or more].
     Gain,
-    /// Amplitude [dB].
+    /// Amplitude (dB).
     Db,
     /// Place between the first two channels [-1 to 1].
     Pan,
@@ -41,21 +41,21 @@ pub enum Key {
     Channel,
     /// Speed of a sample [more than 0].
     Rate,
-    /// Where in a sample to start [s].
+    /// Where in a sample to start (s).
     Start,
     /// Whether a sample begins again at its end.
     Loop,
     /// Waveform of a tone.
     Shape,
-    /// Rise to full level [s].
+    /// Rise to full level (s).
     Attack,
-    /// Fall to the sustain level [s].
+    /// Fall to the sustain level (s).
     Decay,
     /// Level after the decay [0 to 1].
     Sustain,
-    /// Fall to silence [s].
+    /// Fall to silence (s).
     Release,
-    /// Time until the release [s].
+    /// Time until the release (s).
     Dur,
     /// Name for later messages.
     Id,

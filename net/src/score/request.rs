@@ -7,7 +7,7 @@ use super::refusal::Reason;
 use crate::osc::{Args, Message};
 use std::path::{Component, Path};
 
-/// Names of samples longer than this serve nobody [bytes].
+/// Names of samples longer than this serve nobody (bytes).
 const MAX_NAME: usize = 128;
 
 /// Something for the hub to do or to answer.
