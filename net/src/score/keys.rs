@@ -5,7 +5,7 @@
 use super::refusal::{Range, Reason};
 use crate::numbers::Numbers;
 use crate::osc::Args;
-use downbeat_engine::{LatePolicy, Param, VoiceId, VoiceShape, Wave};
+use downbeat_engine::{Action, Event, LatePolicy, Param, Play, Tone, VoiceId, VoiceShape, Wave};
 use std::fmt::{self, Display};
 
 /// Ids longer than this would make the table of ids a store for anything (bytes).
@@ -116,7 +116,7 @@ impl Key {
 
 impl Keys {
     /// Of every voice.
-    pub(super) const COMMON: Keys = Keys::of(&[
+    const COMMON: Keys = Keys::of(&[
         Key::Gain,
         Key::Db,
         Key::Pan,
@@ -130,9 +130,9 @@ impl Keys {
         Key::Late,
     ]);
     /// Of a sample.
-    pub(super) const PLAY: Keys = Keys::COMMON.and(Keys::of(&[Key::Rate, Key::Start, Key::Loop]));
+    const PLAY: Keys = Keys::COMMON.and(Keys::of(&[Key::Rate, Key::Start, Key::Loop]));
     /// Of a tone.
-    pub(super) const TONE: Keys = Keys::COMMON.and(Keys::of(&[Key::Shape]));
+    const TONE: Keys = Keys::COMMON.and(Keys::of(&[Key::Shape]));
 
     const fn of(keys: &[Key]) -> Keys {
         let mut bits = 0;
@@ -215,31 +215,46 @@ fn numbered<'p>(args: &mut Args<'p>) -> Result<VoiceId, Reason<'p>> {
     Ok(VoiceId(got as u32))
 }
 
-/// A voice while its arguments are read.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Draft {
-    pub(super) shape: VoiceShape,
-    pub(super) rate: Option<f32>,
-    pub(super) start: f64,
-    pub(super) looped: bool,
-    pub(super) wave: Wave,
-    pub(super) late: Option<LatePolicy>,
+/// A staged voice while its arguments are read: what of it can be given by name.
+pub(super) struct Draft<'e> {
+    late: &'e mut Option<LatePolicy>,
+    shape: &'e mut VoiceShape,
+    source: Source<'e>,
 }
 
-impl Draft {
-    /// Reads pairs of key and value up to the end of the message.
+/// What not every voice has.
+enum Source<'e> {
+    Sample { rate: &'e mut f32, start: &'e mut f64, looped: &'e mut bool },
+    Tone(&'e mut Wave),
+    Instrument,
+}
+
+impl<'e> Draft<'e> {
+    /// The voice an event starts, if it does.
     #[inline]
-    pub(super) fn read_pairs<'p>(
+    pub(super) fn of(event: &'e mut Event) -> Option<Draft<'e>> {
+        let (shape, source) = match &mut event.action {
+            Action::Play(Play { shape, rate, start, looped, .. }) => {
+                (shape, Source::Sample { rate, start, looped })
+            }
+            Action::Tone(Tone { shape, wave, .. }) => (shape, Source::Tone(wave)),
+            Action::Instrument(instrument) => (&mut instrument.shape, Source::Instrument),
+            _ => return None,
+        };
+        Some(Draft { late: &mut event.late, shape, source })
+    }
+
+    /// Takes pairs of key and value up to the end of the message.
+    #[inline]
+    pub(super) fn take_pairs<'p>(
         &mut self,
         args: &mut Args<'p>,
-        keys: Keys,
         ids: &mut Ids,
         channels: u16,
     ) -> Result<(), Reason<'p>> {
         while let Some(tag) = args.next_tag() {
             let name = args.take_text().ok_or(Reason::NotAKey(tag))?;
-            let key = Key::parse(name).filter(|key| keys.has(*key));
-            let key = key.ok_or(Reason::UnknownKey { key: name, keys })?;
+            let key = Key::parse(name).ok_or(Reason::UnknownKey { key: name, keys: self.keys() })?;
             if args.next_tag().is_none() {
                 return Err(Reason::NoValue(key));
             }
@@ -249,7 +264,7 @@ impl Draft {
     }
 
     /// Takes the value of a key.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take<'p>(
         &mut self,
         key: Key,
@@ -258,24 +273,36 @@ impl Draft {
         channels: u16,
     ) -> Result<(), Reason<'p>> {
         let mut number = |range| number(key.name(), range, args);
-        match key {
-            Key::Gain => self.shape.gain = number(GAIN)? as f32,
-            Key::Db => self.shape.gain = linear(number(DB)?),
-            Key::Pan => self.shape.pan = number(PAN)? as f32,
-            Key::Rate => self.rate = Some(number(RATE)? as f32),
-            Key::Start => self.start = number(SECONDS)?,
-            Key::Attack => self.shape.attack = number(SECONDS)? as f32,
-            Key::Decay => self.shape.decay = number(SECONDS)? as f32,
-            Key::Sustain => self.shape.sustain = number(SUSTAIN)? as f32,
-            Key::Release => self.shape.release = number(SECONDS)? as f32,
-            Key::Dur => self.shape.dur = Some(number(SECONDS)? as f32),
-            Key::Channel => self.shape.channel = Some(channel(args, channels)?),
-            Key::Loop => self.looped = switch(key.name(), args)?,
-            Key::Shape => self.wave = wave(args)?,
-            Key::Late => self.late = Some(late(args)?),
-            Key::Id => self.shape.id = Some(ids.id(args)?),
+        match (key, &mut self.source) {
+            (Key::Gain, _) => self.shape.gain = number(GAIN)? as f32,
+            (Key::Db, _) => self.shape.gain = linear(number(DB)?),
+            (Key::Pan, _) => self.shape.pan = number(PAN)? as f32,
+            (Key::Attack, _) => self.shape.attack = number(SECONDS)? as f32,
+            (Key::Decay, _) => self.shape.decay = number(SECONDS)? as f32,
+            (Key::Sustain, _) => self.shape.sustain = number(SUSTAIN)? as f32,
+            (Key::Release, _) => self.shape.release = number(SECONDS)? as f32,
+            (Key::Dur, _) => self.shape.dur = Some(number(SECONDS)? as f32),
+            (Key::Channel, _) => self.shape.channel = Some(channel(args, channels)?),
+            (Key::Late, _) => *self.late = Some(late(args)?),
+            (Key::Id, _) => self.shape.id = Some(ids.id(args)?),
+            (Key::Rate, Source::Sample { rate, .. }) => **rate = number(RATE)? as f32,
+            (Key::Start, Source::Sample { start, .. }) => **start = number(SECONDS)?,
+            (Key::Loop, Source::Sample { looped, .. }) => **looped = switch(key.name(), args)?,
+            (Key::Shape, Source::Tone(shape)) => **shape = wave(args)?,
+            (Key::Rate | Key::Start | Key::Loop | Key::Shape, _) => {
+                return Err(Reason::UnknownKey { key: key.name().as_bytes(), keys: self.keys() });
+            }
         }
         Ok(())
+    }
+
+    /// The keys this voice has.
+    fn keys(&self) -> Keys {
+        match self.source {
+            Source::Sample { .. } => Keys::PLAY,
+            Source::Tone(_) => Keys::TONE,
+            Source::Instrument => Keys::COMMON,
+        }
     }
 }
 

@@ -33,12 +33,12 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-use crate::osc::{self, Args, Message, Pattern};
+use crate::osc::{self, Args, Message, Pattern, Timed};
 use book::Book;
 pub use book::{Ask, Method, TimeForm};
 use downbeat_engine::{
-    Action, ClipId, DEFAULT_EVENTS, Event, InstrumentEvent, LatePolicy, MAX_ARGS, Origin, Play, Target, Tone,
-    VoiceShape, When,
+    Action, ClipId, DEFAULT_EVENTS, Event, InstrumentEvent, MAX_ARGS, Origin, Play, Target, Tone, VoiceShape,
+    Wave, When,
 };
 use downbeat_sync::{ClockEstimate, EnsembleTime, LocalTime, Span};
 use keys::{Draft, FINITE, FREQ, GAIN, Ids, SECONDS};
@@ -124,21 +124,13 @@ impl Score {
         self.staged.events.clear();
         self.staged.requests.clear();
         self.staged.answers = 0;
-        let mut matches = MATCHES_PER_PACKET;
-        let mut times = Times { arrival, horizon: self.config.horizon, last: (osc::IMMEDIATELY, None) };
+        let mut course = Course::new(arrival, self.config.horizon);
         for timed in osc::read(packet) {
             let timed = timed.map_err(|error| Refusal { address: b"", reason: error.into(), usage: "" })?;
-            let message = &timed.message;
-            let when = times.when(timed.timetag);
-            let taken = when.and_then(|when| match self.book.method(message.address()) {
-                Some(method) => self.stage(method, message, when, arrival.from),
-                None => self.stage_matching(message, when, arrival.from, &mut matches),
-            });
-            taken.map_err(|reason| Refusal {
-                address: message.address(),
-                reason,
-                usage: self.current.usage(),
-            })?;
+            if let Err(reason) = self.take(&timed, &mut course) {
+                let address = timed.message.address();
+                return Err(Refusal { address, reason, usage: self.current.usage() });
+            }
         }
         Ok(&mut self.staged)
     }
@@ -181,45 +173,57 @@ impl Score {
         self.ids.forgotten()
     }
 
+    #[inline]
+    fn take<'p>(&mut self, timed: &Timed<'p>, course: &mut Course<'_>) -> Result<(), Reason<'p>> {
+        course.move_to(timed.timetag)?;
+        match self.book.method(timed.message.address()) {
+            Some(method) => self.stage(method, &timed.message, course),
+            None => self.stage_matching(&timed.message, course),
+        }
+    }
+
     /// The message's address is a pattern, or nobody's.
     #[cold]
     fn stage_matching<'p>(
         &mut self,
         message: &Message<'p>,
-        when: When,
-        from: Origin,
-        matches: &mut usize,
+        course: &mut Course<'_>,
     ) -> Result<(), Reason<'p>> {
         let pattern = Pattern::new(message.address())?;
         if pattern.is_literal() {
             return Err(Reason::NoAddress);
         }
-        *matches = matches.checked_sub(self.book.len()).ok_or(Reason::TooManyPatterns)?;
+        course.matches = course.matches.checked_sub(self.book.len()).ok_or(Reason::TooManyPatterns)?;
         let mut reached = std::mem::take(&mut self.reached);
         reached.clear();
         reached.extend(self.book.matching(pattern));
         let none = if reached.is_empty() { Err(Reason::NoMatch) } else { Ok(()) };
-        let staged = none.and(reached.iter().try_for_each(|method| self.stage(*method, message, when, from)));
+        let staged = none.and(reached.iter().try_for_each(|method| self.stage(*method, message, course)));
         self.reached = reached;
         staged
     }
 
+    /// Stages what a message asks for.
     #[inline]
     fn stage<'p>(
         &mut self,
         method: Method,
         message: &Message<'p>,
-        when: When,
-        from: Origin,
+        course: &Course<'_>,
     ) -> Result<(), Reason<'p>> {
         self.current = method;
         let mut args = message.args();
-        let mut late = None;
         let action = match method {
-            Method::Play => self.play(&mut args, &mut late)?,
-            Method::Sample(clip) => short(clip, &mut args)?,
-            Method::Tone => self.tone(&mut args, &mut late)?,
-            Method::Instrument(bank) => self.instrument(bank, &mut args, &mut late)?,
+            Method::Play => Action::Play(plain(self.sample(&mut args)?)),
+            Method::Sample(clip) => Action::Play(plain(clip)),
+            Method::Tone => {
+                let freq = keys::number("freq", FREQ, &mut args)? as f32;
+                Action::Tone(Tone { freq, wave: Wave::Sine, shape: VoiceShape::default() })
+            }
+            Method::Instrument(bank) => {
+                let args = numbers(&mut args)?;
+                Action::Instrument(InstrumentEvent { bank, args, shape: VoiceShape::default() })
+            }
             Method::Click => Action::Click { gain: click(&mut args)? },
             Method::Set => self.set(&mut args)?,
             Method::Stop => self.stop(&mut args)?,
@@ -245,61 +249,52 @@ impl Score {
                 return Ok(());
             }
         };
-        end(&args)?;
         if self.staged.events.len() >= self.config.events {
             return Err(Reason::Full);
         }
-        self.staged.events.push(Event { when, from, late, action });
-        Ok(())
+        // Staged before the rest of the arguments is read, which then goes right into it: copying an event that was
+        // only just written costs more than reading the message.
+        let (when, from) = (course.when, course.arrival.from);
+        self.staged.events.push(Event { when, from, late: None, action });
+        match method {
+            Method::Play => {
+                self.take_numbers(&mut args, &[Key::Gain, Key::Pan, Key::Rate])?;
+                self.take_pairs(&mut args)
+            }
+            Method::Tone | Method::Instrument(_) => self.take_pairs(&mut args),
+            // What follows may be anything.
+            Method::Sample(_) => self.take_numbers(&mut args, &[Key::Gain]),
+            _ => end(&args),
+        }
     }
 
+    /// The sample that is named first.
     #[inline]
-    fn play<'p>(&mut self, args: &mut Args<'p>, late: &mut Option<LatePolicy>) -> Result<Action, Reason<'p>> {
+    fn sample<'p>(&self, args: &mut Args<'p>) -> Result<ClipId, Reason<'p>> {
         let Some(name) = args.take_text() else {
             return Err(keys::mismatch("the sample's name", "a string", args));
         };
-        let clip = self.book.clip(name).ok_or(Reason::NoSample(name))?;
-        let mut draft = Draft::default();
-        for key in [Key::Gain, Key::Pan, Key::Rate] {
+        self.book.clip(name).ok_or(Reason::NoSample(name))
+    }
+
+    /// Takes the numbers of the voice staged last that need no key, as many as there are.
+    #[inline]
+    fn take_numbers<'p>(&mut self, args: &mut Args<'p>, keys: &[Key]) -> Result<(), Reason<'p>> {
+        let Some(mut draft) = self.staged.events.last_mut().and_then(Draft::of) else { return Ok(()) };
+        for key in keys {
             if !next_is_number(args) {
                 break;
             }
-            draft.take(key, args, &mut self.ids, self.config.channels)?;
+            draft.take(*key, args, &mut self.ids, self.config.channels)?;
         }
-        draft.read_pairs(args, Keys::PLAY, &mut self.ids, self.config.channels)?;
-        *late = draft.late;
-        let Draft { shape, rate, start, looped, .. } = draft;
-        Ok(Action::Play(Play { clip, rate: rate.unwrap_or(1.0), start, looped, shape }))
+        Ok(())
     }
 
-    fn tone<'p>(&mut self, args: &mut Args<'p>, late: &mut Option<LatePolicy>) -> Result<Action, Reason<'p>> {
-        let freq = keys::number("freq", FREQ, args)? as f32;
-        let mut draft = Draft::default();
-        draft.read_pairs(args, Keys::TONE, &mut self.ids, self.config.channels)?;
-        *late = draft.late;
-        Ok(Action::Tone(Tone { freq, wave: draft.wave, shape: draft.shape }))
-    }
-
-    fn instrument<'p>(
-        &mut self,
-        bank: u8,
-        args: &mut Args<'p>,
-        late: &mut Option<LatePolicy>,
-    ) -> Result<Action, Reason<'p>> {
-        let mut numbers = [f32::NAN; MAX_ARGS];
-        for number in &mut numbers {
-            if !next_is_number(args) {
-                break;
-            }
-            *number = keys::number("a number", FINITE, args)? as f32;
-        }
-        if next_is_number(args) {
-            return Err(Reason::TooMany);
-        }
-        let mut draft = Draft::default();
-        draft.read_pairs(args, Keys::COMMON, &mut self.ids, self.config.channels)?;
-        *late = draft.late;
-        Ok(Action::Instrument(InstrumentEvent { bank, args: numbers, shape: draft.shape }))
+    /// Takes the pairs of key and value of the voice staged last, up to the end of the message.
+    #[inline]
+    fn take_pairs<'p>(&mut self, args: &mut Args<'p>) -> Result<(), Reason<'p>> {
+        let Some(mut draft) = self.staged.events.last_mut().and_then(Draft::of) else { return Ok(()) };
+        draft.take_pairs(args, &mut self.ids, self.config.channels)
     }
 
     fn set<'p>(&mut self, args: &mut Args<'p>) -> Result<Action, Reason<'p>> {
@@ -319,22 +314,30 @@ impl Score {
     }
 }
 
-/// Timetags of one packet: mostly all the same, so the last answer is kept.
-struct Times<'a> {
+/// Where in a packet the reading is.
+struct Course<'a> {
     arrival: &'a Arrival,
     horizon: Span,
-    last: (u64, Option<When>),
+    timetag: u64,
+    /// The time `timetag` means.
+    when: When,
+    /// How often a pattern may still be held against an address.
+    matches: usize,
 }
 
-impl Times<'_> {
+impl<'a> Course<'a> {
+    fn new(arrival: &'a Arrival, horizon: Span) -> Course<'a> {
+        let when = When::Arrived(arrival.at);
+        Course { arrival, horizon, timetag: osc::IMMEDIATELY, when, matches: MATCHES_PER_PACKET }
+    }
+
     #[inline]
-    fn when<'p>(&mut self, timetag: u64) -> Result<When, Reason<'p>> {
-        if let (last, Some(when)) = self.last
-            && last == timetag
-        {
-            return Ok(when);
+    fn move_to<'p>(&mut self, timetag: u64) -> Result<(), Reason<'p>> {
+        if timetag == self.timetag {
+            return Ok(());
         }
-        let when = match EnsembleTime::from_timetag(timetag) {
+        self.timetag = timetag;
+        self.when = match EnsembleTime::from_timetag(timetag) {
             None => When::Arrived(self.arrival.at),
             Some(at) => {
                 let ahead = at - self.arrival.clock.ensemble_at(self.arrival.at);
@@ -344,19 +347,25 @@ impl Times<'_> {
                 When::At(at)
             }
         };
-        self.last = (timetag, Some(when));
-        Ok(when)
+        Ok(())
     }
 }
 
-/// A sample by its own address: its arguments may be anything.
-fn short<'p>(clip: ClipId, args: &mut Args<'p>) -> Result<Action, Reason<'p>> {
-    let mut play = Play { clip, rate: 1.0, start: 0.0, looped: false, shape: VoiceShape::default() };
-    if next_is_number(args) {
-        play.shape.gain = keys::number("gain", GAIN, args)? as f32;
+/// A clip as it is.
+fn plain(clip: ClipId) -> Play {
+    Play { clip, rate: 1.0, start: 0.0, looped: false, shape: VoiceShape::default() }
+}
+
+/// The numbers of an instrument, up to the first pair.
+fn numbers<'p>(args: &mut Args<'p>) -> Result<[f32; MAX_ARGS], Reason<'p>> {
+    let mut numbers = [f32::NAN; MAX_ARGS];
+    for number in &mut numbers {
+        if !next_is_number(args) {
+            return Ok(numbers);
+        }
+        *number = keys::number("a number", FINITE, args)? as f32;
     }
-    args.by_ref().for_each(drop);
-    Ok(Action::Play(play))
+    if next_is_number(args) { Err(Reason::TooMany) } else { Ok(numbers) }
 }
 
 fn click<'p>(args: &mut Args<'p>) -> Result<f32, Reason<'p>> {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::osc::{Arg, BundleWriter};
-use downbeat_engine::{Param, VoiceId, Wave};
+use downbeat_engine::{LatePolicy, Param, VoiceId};
 use proptest::prelude::*;
 
 const KICK: ClipId = ClipId(3);
