@@ -294,7 +294,8 @@ impl Renderer {
         }
         let seed = match placed.event.when {
             When::At(due) => due.bits(),
-            When::Arrived(_) => 0,
+            // No two nodes get it at one instant, so no two could agree on it.
+            When::Arrived(due) => due.ticks(),
         };
         let start =
             Start { rate: f64::from(self.settings.rate), offset: at as f64 - placed.position, skip, seed };
