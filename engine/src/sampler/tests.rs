@@ -1,3 +1,5 @@
+//! The sampler against spectra and copies: interpolation, onsets between frames, seams and ends.
+
 use super::*;
 use crate::clip::ClipId;
 use crate::event::VoiceShape;

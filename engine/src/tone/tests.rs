@@ -1,3 +1,5 @@
+//! The tones against their partials: aliases, onsets, noise.
+
 use super::*;
 use crate::event::VoiceShape;
 use crate::spectrum::{fit_sine, spectrum};

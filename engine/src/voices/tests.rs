@@ -1,3 +1,5 @@
+//! The pool as a whole: places, stops, steals, streams, and the same bits in every split.
+
 use super::*;
 use crate::clip::ClipId;
 use crate::event::{DEFAULT_RELEASE, MAX_ARGS, VoiceShape, Wave};
