@@ -122,8 +122,7 @@ fn start_device(
         buffer: args.buffer,
         channels: args.channels,
     };
-    let trim = Span::from_secs_f64(args.trim_ms * 1e-3);
-    let driver = Driver::new(renderer, trim, tap, clock);
+    let driver = Driver::new(renderer, args.trim_ms, tap, clock);
     Device::start(wanted, clock, Box::new(driver)).context("cannot play")
 }
 
@@ -148,7 +147,7 @@ fn announce(args: &NodeArgs, place: SocketAddr, device: &Device, samples: usize,
         tracing::warn!("no real-time priority: sound may stutter under load (README.md, On a headless Pi)");
     }
     eprintln!(
-        "downbeat: {} is ready on udp+tcp {place}, {} \"{}\" {} Hz {} channels, {samples} samples, after {took}",
+        "downbeat: node \"{}\" is ready on udp+tcp {place}, {} \"{}\" {} Hz {} channels, {samples} samples, after {took}",
         args.name, state.host, state.device, state.format.rate, state.format.channels
     );
 }

@@ -26,15 +26,24 @@ impl Instant {
 
 /// A duration with its unit: `200ms`, `1.5s`, `2m`, `1h 30m`; 0 or more.
 pub(crate) fn duration(text: &str) -> Result<Span, String> {
-    let span = signed_duration(text)?;
-    if span < Span::ZERO { Err("a duration cannot be negative".to_owned()) } else { Ok(span) }
-}
-
-/// A duration that may be negative.
-pub(crate) fn signed_duration(text: &str) -> Result<Span, String> {
     let duration: SignedDuration =
         text.trim().parse().map_err(|_| "give a number and a unit, as in 200ms, 1.5s or 2m".to_owned())?;
-    i64::try_from(duration.as_nanos()).map(Span::from_nanos).map_err(|_| "68 years at most".to_owned())
+    if duration.is_negative() {
+        return Err("a duration cannot be negative".to_owned());
+    }
+    let nanos = i64::try_from(duration.as_nanos()).ok().filter(|nanos| *nanos <= Span::MAX.as_nanos());
+    nanos.map(Span::from_nanos).ok_or_else(|| "68 years at most".to_owned())
+}
+
+/// A number of milliseconds without its unit, for flags whose name says it; a minute at most.
+pub(crate) fn milliseconds(text: &str) -> Result<Span, String> {
+    let number: f64 =
+        text.trim().parse().map_err(|_| "give a number of milliseconds, such as -3.5".to_owned())?;
+    if number.abs() <= 60_000.0 {
+        Ok(Span::from_secs_f64(number * 1e-3))
+    } else {
+        Err("a minute at most, -60000 to 60000".to_owned())
+    }
 }
 
 /// `+200ms` from now, or a date and time of day with its offset from UTC as in RFC 3339.
@@ -66,9 +75,12 @@ mod tests {
         assert_eq!(duration("1.5s"), Ok(Span::from_millis(1500)));
         assert_eq!(duration("2m"), Ok(Span::from_secs(120)));
         assert_eq!(duration("250us"), Ok(Span::from_micros(250)));
-        assert_eq!(signed_duration("-2.5ms"), Ok(-Span::from_micros(2500)));
-        for wrong in ["", "5", "fast", "-1s", "1.5 parsecs"] {
+        assert_eq!(milliseconds("-2.5"), Ok(-Span::from_micros(2500)));
+        for wrong in ["", "5", "fast", "-1s", "1.5 parsecs", "876000h"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["", "5ms", "nan", "inf", "60001"] {
+            assert!(milliseconds(wrong).is_err(), "{wrong}");
         }
     }
 

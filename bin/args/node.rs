@@ -49,12 +49,13 @@ pub(crate) struct NodeArgs {
     #[arg(
         long,
         value_name = "MS",
-        default_value_t = 0.0,
+        default_value = "0",
+        value_parser = quantity::milliseconds,
         allow_negative_numbers = true,
         help_heading = "Sound device"
     )]
-    pub(crate) trim_ms: f64,
-    /// Also write what is played to a WAV file (32-bit float)
+    pub(crate) trim_ms: Span,
+    /// Also write what is played to a WAV file: 32-bit float, 48000 Hz and 2 channels unless --rate and --channels say otherwise
     #[arg(long, value_name = "FILE", help_heading = "Sound device")]
     pub(crate) record: Option<PathBuf>,
 
