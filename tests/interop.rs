@@ -46,7 +46,7 @@ fn python_osc_is_played_on_the_frame(version: &str) {
     assert!(python.exists(), "{} is missing: `make setup` installs it", python.display());
     let mut script = Command::new(python);
     script.arg(repository("samples/python/forward_sync.py")).arg(tap.address());
-    script.args(["--click", "--bpm", "240", "--bars", "2", "--lead", "0.3"]);
+    script.args(["--click", "--bpm", "240", "--bars", "2", "--lead", "1"]);
     run(script);
     check_clicks(&lab, node, tap, 16);
 }
@@ -146,7 +146,7 @@ fn sclang_is_played_in_time() {
         .split_once(':')
         .map(|(host, port)| (host.to_owned(), port.to_owned()))
         .expect("it has a port");
-    sclang.arg(repository("samples/supercollider/two_bars.scd")).args([host, port]);
+    sclang.arg(repository("samples/supercollider/two_bars.scd")).args([host.as_str(), &port, "2"]);
     // Its windows need no screen, and its browser no sandbox, where there is neither.
     sclang.env("QT_QPA_PLATFORM", "offscreen").env("QTWEBENGINE_DISABLE_SANDBOX", "1");
     let mut sclang = Process::spawn(sclang);

@@ -10,6 +10,11 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("mio", &["net/src/reactor.rs", "net/src/tcp.rs", "net/src/udp.rs"]),
     ("socket2", &["net/src/tcp.rs", "net/src/udp.rs"]),
     ("cpal", &["engine/src/device/"]),
+    ("alsa", &["engine/src/device/"]),
+    ("jack", &["engine/src/device/"]),
+    ("thread_priority", &["engine/src/device/"]),
+    // Wide instructions.
+    ("pulp", &["engine/src/"]),
     // What crosses between threads.
     (
         "rtrb",
@@ -39,6 +44,9 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["bin/main.rs"]),
 ];
 
+/// Crates that may be used anywhere: words for errors and logs, and what only tests use.
+const ANYWHERE: &[&str] = &["thiserror", "tracing", "proptest", "rtsan_standalone"];
+
 /// What each package may know of the others: only what stands to its left in sync <- engine <- net <- bin.
 const UNKNOWN: &[(&str, &[&str])] = &[
     ("sync/", &["downbeat_engine", "downbeat_net"]),
@@ -64,6 +72,19 @@ fn foreign_crates_are_used_only_where_they_may_be() {
         }
     }
     assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn every_foreign_crate_has_its_place() {
+    let manifest = std::fs::read_to_string(repository("Cargo.toml")).expect("it is there");
+    let manifest: toml::Table = manifest.parse().expect("it is TOML");
+    let dependencies = manifest["workspace"]["dependencies"].as_table().expect("it is a table");
+    let names = dependencies.keys().map(|name| name.replace('-', "_"));
+    let homeless: Vec<_> = names
+        .filter(|name| !name.starts_with("downbeat") && !ANYWHERE.contains(&name.as_str()))
+        .filter(|name| FOREIGN.iter().all(|(known, _)| known != name))
+        .collect();
+    assert_eq!(homeless, Vec::<String>::new());
 }
 
 #[test]

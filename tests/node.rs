@@ -58,7 +58,7 @@ fn clicks_of_one_bundle_fall_on_one_frame_and_others_at_their_distance() {
     let mut node =
         lab.node(["--record", "out.wav", "--timescale", "free", "--rate", "44100", "--channels", "3"]);
     let socket = node.socket();
-    let start = osc::wall_clock() + osc::millis(300);
+    let start = osc::wall_clock() + osc::millis(700);
     let quarter = osc::millis(250);
     for (step, count) in [(0, 1), (2, 1), (1, 2)] {
         let clicks = vec![osc::message("/click", [Float(0.3)]); count];
@@ -146,7 +146,7 @@ fn a_flood_of_garbage_makes_nothing_late_and_takes_no_memory() {
     osc::status(&socket, "refused");
     let before = node.resident();
 
-    let start = osc::wall_clock() + osc::millis(400);
+    let start = osc::wall_clock() + osc::millis(700);
     for number in 0..CLICKS {
         let click = osc::message("/click", [Float(0.5)]);
         socket.send(&osc::bundle(start + number * osc::millis(25), [click])).expect("it can be sent");
