@@ -127,16 +127,26 @@ const BLOCK: usize = 32;
 
 #[inline(always)]
 fn cubic(window: &[f32], indices: &[u32], fractions: &[u32], out: &mut [f32]) {
-    let places = indices.chunks(BLOCK).zip(fractions.chunks(BLOCK));
-    for ((indices, fractions), out) in places.zip(out.chunks_mut(BLOCK)) {
-        let mut frames = [[0.0; 4]; BLOCK];
-        for (index, frames) in indices.iter().zip(&mut frames) {
-            let at = *index as usize;
-            frames.copy_from_slice(&window[at..at + 4]);
+    let count = out.len();
+    let (indices, fractions) = (&indices[..count], &fractions[..count]);
+    let mut from = 0;
+    while from < count {
+        let len = BLOCK.min(count - from);
+        let (mut frames, mut x) = ([[0.0; BLOCK]; 4], [0.0; BLOCK]);
+        for i in 0..len {
+            let neighbours = &window[indices[from + i] as usize..][..4];
+            for k in 0..4 {
+                frames[k][i] = neighbours[k];
+            }
+            x[i] = unit(fractions[from + i]);
         }
-        for ((out, frames), fraction) in out.iter_mut().zip(&frames).zip(fractions) {
-            *out = catmull_rom(*frames, unit(*fraction));
+        let [a, b, c, d] = &frames;
+        let mut values = [0.0; BLOCK];
+        for i in 0..BLOCK {
+            values[i] = catmull_rom([a[i], b[i], c[i], d[i]], x[i]);
         }
+        out[from..from + len].copy_from_slice(&values[..len]);
+        from += len;
     }
 }
 

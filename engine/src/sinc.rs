@@ -20,6 +20,8 @@ const TOLERANCE: f64 = 1.01;
 const FRACTIONS: usize = 256;
 /// Taps are handled in chunks of so many, to be summed in the same order on every machine.
 const LANES: usize = 8;
+/// Chunks of the usual kernel, that of natural speed and below, whose length the compiler then knows.
+const USUAL: usize = 4;
 /// Frames whose lanes are summed together at the end.
 const BLOCK: usize = 16;
 /// Frames of a straight filter's output computed side by side.
@@ -84,63 +86,75 @@ impl SincTable {
     }
 
     /// One value per place, each within its own fraction of a frame.
+    ///
+    /// By indices, here and below: iterators are not compiled into code for wider instructions, but called from it.
     #[inline(always)]
     pub(crate) fn read(&self, window: &[f32], indices: &[u32], fractions: &[u32], out: &mut [f32]) {
-        let places = indices.chunks(BLOCK).zip(fractions.chunks(BLOCK));
-        for ((indices, fractions), out) in places.zip(out.chunks_mut(BLOCK)) {
+        let count = out.len();
+        let (indices, fractions) = (&indices[..count], &fractions[..count]);
+        let chunks = self.taps / LANES;
+        let mut from = 0;
+        while from < count {
+            let to = count.min(from + BLOCK);
             let mut sums = [[0.0; LANES]; BLOCK];
-            let places = indices.iter().zip(fractions);
-            if self.taps == 4 * LANES {
-                // The usual kernel, whose length the compiler knows.
-                let (rows, _) = self.rows.as_chunks::<4>();
-                for ((index, fraction), sums) in places.zip(&mut sums) {
-                    let (row, mix) = self.row(*fraction);
-                    let (window, _) = window[*index as usize..][..4 * LANES].as_chunks::<LANES>();
-                    between(&rows[row], &rows[row + 1], window, mix, sums);
-                }
-            } else {
-                let chunks = self.taps / LANES;
-                for ((index, fraction), sums) in places.zip(&mut sums) {
-                    let (row, mix) = self.row(*fraction);
-                    let (low, high) = self.rows[row * chunks..(row + 2) * chunks].split_at(chunks);
-                    let (window, _) = window[*index as usize..][..self.taps].as_chunks::<LANES>();
-                    between(low, high, window, mix, sums);
-                }
+            for i in from..to {
+                let (row, mix) = self.row(fractions[i]);
+                let low = &self.rows[row * chunks..(row + 1) * chunks];
+                let high = &self.rows[(row + 1) * chunks..(row + 2) * chunks];
+                let window = &window[indices[i] as usize..][..self.taps];
+                sums[i - from] = if chunks == USUAL {
+                    between(&low[..USUAL], &high[..USUAL], &window[..USUAL * LANES], mix)
+                } else {
+                    between(low, high, window, mix)
+                };
             }
-            for (out, sums) in out.iter_mut().zip(&sums) {
-                *out = sum(sums);
+            for i in from..to {
+                out[i] = sum(&sums[i - from]);
             }
+            from = to;
         }
     }
 
     /// One value per frame, all at the same fraction of a frame: a straight filter, whose coefficients are found once.
     #[inline(always)]
     pub(crate) fn filter(&self, window: &[f32], fraction: u32, out: &mut [f32]) {
-        let (row, mix) = self.row(fraction);
-        let chunks = self.taps / LANES;
-        let (low, high) = self.rows[row * chunks..(row + 2) * chunks].split_at(chunks);
-        let pairs = low.iter().zip(high).flat_map(|(low, high)| low.0.iter().zip(&high.0));
         let mut coefficients = [0.0; 2 * MAX_REACH];
-        for (coefficient, (low, high)) in coefficients.iter_mut().zip(pairs) {
-            *coefficient = low + mix * (high - low);
-        }
-        let coefficients = &coefficients[..self.taps];
-        let mut blocks = out.chunks_exact_mut(ABREAST);
+        let coefficients = &mut coefficients[..self.taps];
+        self.mix_rows(fraction, coefficients);
+        let window = &window[..out.len() + self.taps - 1];
+        let (wide, narrow) = out.as_chunks_mut::<ABREAST>();
         let mut at = 0;
-        for block in &mut blocks {
-            let mut sums = [0.0; ABREAST];
-            for (k, coefficient) in coefficients.iter().enumerate() {
-                let window = &window[at + k..at + k + ABREAST];
-                for lane in 0..ABREAST {
-                    sums[lane] += coefficient * window[lane];
-                }
-            }
-            block.copy_from_slice(&sums);
+        for values in wide {
+            *values = straight(coefficients, &window[at..]);
             at += ABREAST;
         }
-        for out in blocks.into_remainder() {
-            *out = coefficients.iter().zip(&window[at..]).fold(0.0, |sum, (c, frame)| sum + c * frame);
-            at += 1;
+        if narrow.is_empty() {
+            return;
+        }
+        // The last few, with frames behind them that nobody hears, for the sake of whole lanes.
+        let mut last = [0.0; 2 * MAX_REACH + ABREAST + LANES];
+        last[..window.len() - at].copy_from_slice(&window[at..]);
+        let mut from = 0;
+        while from < narrow.len() {
+            let sums: [f32; LANES] = straight(coefficients, &last[from..]);
+            let to = narrow.len().min(from + LANES);
+            narrow[from..to].copy_from_slice(&sums[..to - from]);
+            from = to;
+        }
+    }
+
+    /// The coefficients for a fraction.
+    #[inline(always)]
+    fn mix_rows(&self, fraction: u32, out: &mut [f32]) {
+        let (row, mix) = self.row(fraction);
+        let chunks = self.taps / LANES;
+        let low = &self.rows[row * chunks..(row + 1) * chunks];
+        let high = &self.rows[(row + 1) * chunks..(row + 2) * chunks];
+        for chunk in 0..chunks {
+            for lane in 0..LANES {
+                let (low, high) = (low[chunk].0[lane], high[chunk].0[lane]);
+                out[chunk * LANES + lane] = low + mix * (high - low);
+            }
         }
     }
 
@@ -155,17 +169,39 @@ impl SincTable {
 
 /// The products of a window with two neighbouring rows, mixed, and summed but for the last lanes.
 #[inline(always)]
-fn between(low: &[Chunk], high: &[Chunk], window: &[[f32; LANES]], mix: f32, sums: &mut [f32; LANES]) {
+fn between(low: &[Chunk], high: &[Chunk], window: &[f32], mix: f32) -> [f32; LANES] {
     let (mut a, mut b) = ([0.0; LANES], [0.0; LANES]);
-    for ((low, high), window) in low.iter().zip(high).zip(window) {
-        for lane in 0..LANES {
-            a[lane] += low.0[lane] * window[lane];
-            b[lane] += high.0[lane] * window[lane];
-        }
+    let (window, _) = window.as_chunks::<LANES>();
+    for chunk in 0..low.len() {
+        a = plus_product(a, &low[chunk].0, &window[chunk]);
+        b = plus_product(b, &high[chunk].0, &window[chunk]);
     }
     for lane in 0..LANES {
-        sums[lane] = a[lane] + mix * (b[lane] - a[lane]);
+        b[lane] -= a[lane];
     }
+    plus_product(a, &[mix; LANES], &b)
+}
+
+/// One array in, one out: so the compiler keeps all lanes in one register.
+#[inline(always)]
+fn plus_product(mut sums: [f32; LANES], a: &[f32; LANES], b: &[f32; LANES]) -> [f32; LANES] {
+    for lane in 0..LANES {
+        sums[lane] += a[lane] * b[lane];
+    }
+    sums
+}
+
+/// So many neighbouring values of a straight filter, each summed in the order of its coefficients.
+#[inline(always)]
+fn straight<const WIDTH: usize>(coefficients: &[f32], window: &[f32]) -> [f32; WIDTH] {
+    let mut sums = [0.0; WIDTH];
+    for k in 0..coefficients.len() {
+        let frames = &window[k..k + WIDTH];
+        for lane in 0..WIDTH {
+            sums[lane] += coefficients[k] * frames[lane];
+        }
+    }
+    sums
 }
 
 #[inline(always)]
