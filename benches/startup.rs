@@ -75,7 +75,7 @@ fn contestants(jack: bool) -> Vec<Contestant> {
     }
     if let Some(program) = peer::program("pd", "puredata-core") {
         let patch = peer::folder().join("ready.pd").to_string_lossy().into_owned();
-        let args = [words("-nogui -nosound -open", &patch), words("-send", "port PORT; ready")].concat();
+        let args = [words("-nogui -nosound -open", &patch), words("-send", "port PORT; ready bang")].concat();
         all.push(Contestant { name: "pd -nogui -nosound", program, args, ready: Ready::Sends });
     }
     all

@@ -21,8 +21,6 @@ const RECEIVE_CORE: usize = 0;
 const SEND_CORE: usize = 1;
 /// More than this part lost is a loss.
 const LOSS: f64 = 0.001;
-/// A sender that reaches less than this part of the rate asked for is at its own limit.
-const SENT: f64 = 0.95;
 /// A receiver that hears nothing new for so long has heard everything.
 const SETTLE: Duration = Duration::from_millis(50);
 
@@ -110,27 +108,22 @@ fn highest_rate(contestant: &Contestant, packet: &[u8], messages: u64) -> String
     let time = Duration::from_millis(unless_quick(400, 50));
     // Somebody else's burst of work must not count as a limit, of neither side: the best of three attempts does.
     let reached_without_loss = |rate: f64| {
-        let mut best = None;
-        for _ in 0..unless_quick(3, 1) {
+        let probes = (0..unless_quick(3, 1)).map(|_| {
             let probe = Receiver::start(contestant).probe(packet, messages, rate, time);
-            if probe.lost < LOSS {
-                best = best.max(Some(probe.sent_per_second as u64));
-            }
-            if best.is_some_and(|reached| reached as f64 >= SENT * rate) {
-                break;
-            }
-        }
-        best
+            if probe.lost < LOSS { probe.sent_per_second } else { 0.0 }
+        });
+        probes.fold(0.0, f64::max)
     };
     let (mut good, mut bad, mut rate) = (1_000.0, f64::INFINITY, 4_000.0);
     while bad / good > 1.1 {
-        match reached_without_loss(rate) {
-            Some(reached) if (reached as f64) < SENT * rate => {
-                return format!("{} (the sender's limit)", digits((reached * messages) as f64));
-            }
-            Some(_) => good = rate,
-            None => bad = rate,
+        let reached = reached_without_loss(rate);
+        if reached == 0.0 {
+            bad = rate;
+        } else if bad.is_infinite() && reached < 1.2 * good {
+            // Twice as much was asked for.
+            return format!("{} (the sender's limit)", digits(reached * messages as f64));
         }
+        good = f64::max(good, reached);
         rate = if bad.is_finite() { f64::sqrt(good * bad) } else { 2.0 * rate };
     }
     digits(good * messages as f64)
