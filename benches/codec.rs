@@ -1,65 +1,89 @@
-//! What it costs to read and to write OSC: ours, rosc, liblo and oscpack, in one run, in turn.
+//! What it costs to read, to dispatch and to write OSC: ours, rosc, liblo and oscpack, in one run, in turn.
 //!
-//! `cargo bench --bench codec` prints nanoseconds per packet, medians of interleaved rounds, and allocations
-//! per packet. Reading means every argument of every message was looked at. liblo and oscpack are measured by
-//! small programs built here with the system's compiler; where their headers are missing (Debian: liblo-dev,
-//! liboscpack-dev), their columns are empty. Not for: sockets.
+//! Nanoseconds per packet, medians of interleaved rounds, and allocations per packet. Reading means every
+//! argument of every message was looked at; dispatching means from bytes to an event for the engine. Not for:
+//! sockets (`receive`).
 
+mod report;
+
+use downbeat_engine::{ClipId, Origin};
 use downbeat_net::osc::{self, Arg, BundleWriter};
+use downbeat_net::score::{Arrival, Score, ScoreConfig};
+use downbeat_sync::{ClockEstimate, EnsembleTime, LocalTime};
+use report::{Table, digits, median, peer, unless_quick, verdict};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 41;
 /// How long one measurement of one packet takes in one round.
 const BATCH: Duration = Duration::from_micros(500);
+/// The timetag of what is bundled, and the ensemble's time when it arrives.
+const TIMETAG: u64 = 0xe9b1_1200_8000_0000;
 
 fn main() {
-    // `cargo bench` passes --bench, `cargo test` does not: there one round shows that everything runs.
-    let rounds = if std::env::args().any(|arg| arg == "--bench") { ROUNDS } else { 1 };
+    let rounds = unless_quick(ROUNDS, 1);
+    report::title(&format!("codec: ns per packet (allocations), median of {rounds} rounds"));
     let packets = packets();
-    let hex: String = packets.iter().map(|(_, packet)| hex(packet) + "\n").collect();
-    let peers = [
-        Peer::build("liblo", "cc", "codec_liblo.c", &["-llo", "-lm", "-lpthread"]),
-        Peer::build("oscpack", "c++", "codec_oscpack.cpp", &["-loscpack"]),
-    ];
+    let hex: String = packets.iter().map(|packet| hex(&packet.bytes) + "\n").collect();
+    let liblo = peer::compiled("codec_liblo.c", &["-llo", "-lm", "-lpthread"], "liblo-dev");
+    let oscpack = peer::compiled("codec_oscpack.cpp", &["-loscpack", "-lstdc++"], "g++ liboscpack-dev");
 
-    let mut table = vec![Row::default(); packets.len()];
+    let mut rows = vec![Row::default(); packets.len()];
     for _ in 0..rounds {
-        for (row, (_, packet)) in table.iter_mut().zip(&packets) {
-            row.measure(packet);
+        for (row, packet) in rows.iter_mut().zip(&packets) {
+            row.measure(&packet.bytes);
         }
-        for (column, peer) in peers.iter().enumerate() {
-            let Some(peer) = peer else { continue };
-            for (row, line) in table.iter_mut().zip(peer.run(&hex).lines()) {
-                let mut fields = line.split(' ').map(|field| field.parse::<f64>().ok());
-                row.peers[column].read.extend(fields.next().flatten());
-                row.peers[column].write.extend(fields.next().flatten());
+        for (program, peer) in [(&liblo, Peer::Liblo), (&oscpack, Peer::Oscpack)] {
+            let Some(program) = program else { continue };
+            for (row, line) in rows.iter_mut().zip(run(program, &hex).lines()) {
+                row.peer(peer).take(line);
             }
         }
     }
 
-    println!("ns per packet, median of {rounds} rounds (allocations); read / write");
-    println!("{:<34} {:>15} {:>22} {:>15} {:>10}", "packet", "downbeat", "rosc", "liblo", "oscpack");
-    for (row, (name, packet)) in table.iter_mut().zip(&packets) {
-        let name = format!("{name}, {} B", packet.len());
-        let [liblo, oscpack] = &mut row.peers;
-        println!(
-            "{name:<34} {:>15} {:>22} {:>15} {:>10}",
-            row.ours.show(Some(row.our_allocations)),
-            row.rosc.show(Some(row.rosc_allocations)),
-            liblo.show(None),
-            oscpack.show(None),
-        );
+    let headings = ["packet", "bytes", "read", "rosc", "liblo", "oscpack", "dispatch", "goal"];
+    let mut reading = Table::new(&headings);
+    let mut writing = Table::new(&["packet", "bytes", "write", "rosc", "liblo"]);
+    for (row, packet) in rows.iter().zip(&packets) {
+        let bytes = packet.bytes.len();
+        let dispatch = median(&row.dispatch);
+        reading.row(&[
+            &packet.name,
+            &bytes,
+            &format!("{} ({})", digits(median(&row.ours.read)), row.our_allocations),
+            &format!("{} ({})", digits(median(&row.rosc.read)), row.rosc_allocations),
+            &digits(median(&row.liblo.read)),
+            &digits(median(&row.oscpack.read)),
+            &digits(dispatch),
+            &packet.goal.map_or(String::new(), |goal| format!("{goal} {}", verdict(dispatch <= goal))),
+        ]);
+        writing.row(&[
+            &packet.name,
+            &bytes,
+            &digits(median(&row.ours.write)),
+            &digits(median(&row.rosc.write)),
+            &digits(median(&row.liblo.write)),
+        ]);
     }
+    reading.print();
+    println!();
+    writing.print();
 }
 
-/// Names and bytes of what is measured; the same packets as a musician's programs send.
-fn packets() -> Vec<(&'static str, Vec<u8>)> {
+/// A packet as a musician's program sends it.
+struct Packet {
+    name: &'static str,
+    bytes: Vec<u8>,
+    /// What reading and dispatching it may take [ns].
+    goal: Option<f64>,
+}
+
+fn packets() -> Vec<Packet> {
     let message = |address: &str, args: &[Arg<'_>]| {
         let mut packet = Vec::new();
         osc::write(&mut packet, address, args.iter().copied()).expect("the benchmark's message is legal");
@@ -67,7 +91,7 @@ fn packets() -> Vec<(&'static str, Vec<u8>)> {
     };
     let bundle = |messages: &[Vec<u8>]| {
         let mut packet = Vec::new();
-        let mut bundle = BundleWriter::new(&mut packet, 0xe9b1_1200_8000_0000);
+        let mut bundle = BundleWriter::new(&mut packet, TIMETAG);
         for message in messages {
             bundle.packet(message).expect("the benchmark's bundle is legal");
         }
@@ -81,7 +105,7 @@ fn packets() -> Vec<(&'static str, Vec<u8>)> {
         Arg::from("text"),
         Arg::Blob(b"blob"),
         Arg::Long(1 << 40),
-        Arg::Time(0xe9b1_1200_8000_0000),
+        Arg::Time(TIMETAG),
         Arg::Double(0.25),
         Arg::Char(0x61),
         Arg::Rgba([1, 2, 3, 4]),
@@ -121,13 +145,14 @@ fn packets() -> Vec<(&'static str, Vec<u8>)> {
         "s".into(),
         "superpiano".into(),
     ];
+    let packet = |name, bytes, goal| Packet { name, bytes, goal };
     vec![
-        ("/synth/1/freq ,if", message("/synth/1/freq", &[3.into(), 0.5_f32.into()])),
-        ("/play ,sif", play),
-        ("bundle of ten /play ,sif", bundle(&ten)),
-        ("every type but S", message("/types", &every_type)),
-        ("/data ,b of 1 kB", message("/data", &[Arg::Blob(&[7; 1024])])),
-        ("/dirt/play, 24 arguments, bundled", bundle(&[message("/dirt/play", &tidal)])),
+        packet("/synth/1/freq ,if", message("/synth/1/freq", &[3.into(), 0.5_f32.into()]), None),
+        packet("/play ,sif", play, Some(60.0)),
+        packet("bundle of ten /play ,sif", bundle(&ten), Some(350.0)),
+        packet("every type but S", message("/types", &every_type), None),
+        packet("1 kB blob", message("/data", &[Arg::Blob(&[7; 1024])]), None),
+        packet("bundled /dirt/play, 24 arguments", bundle(&[message("/dirt/play", &tidal)]), None),
     ]
 }
 
@@ -137,7 +162,17 @@ struct Row {
     our_allocations: u64,
     rosc: Samples,
     rosc_allocations: u64,
-    peers: [Samples; 2],
+    liblo: Samples,
+    oscpack: Samples,
+    /// From bytes to events, for packets of the node's address space.
+    dispatch: Vec<f64>,
+}
+
+/// Whose figures come from a program of their own.
+#[derive(Clone, Copy)]
+enum Peer {
+    Liblo,
+    Oscpack,
 }
 
 /// Nanoseconds per packet, one of each round.
@@ -148,6 +183,13 @@ struct Samples {
 }
 
 impl Row {
+    fn peer(&mut self, peer: Peer) -> &mut Samples {
+        match peer {
+            Peer::Liblo => &mut self.liblo,
+            Peer::Oscpack => &mut self.oscpack,
+        }
+    }
+
     fn measure(&mut self, packet: &[u8]) {
         let mut out = Vec::with_capacity(2 * packet.len());
 
@@ -169,11 +211,25 @@ impl Row {
         self.rosc.read.push(time(read));
         self.rosc_allocations = allocations(read);
         let decoded = read();
+        let (mut score, arrival) = node();
+        if score.read(packet, &arrival).is_ok() {
+            let events = || score.read(black_box(packet), &arrival).map_or(0, |staged| staged.events.len());
+            self.dispatch.push(time(events));
+        }
         self.rosc.write.push(time(|| {
             out.clear();
             rosc::encoder::encode_into(black_box(&decoded), &mut out).expect("a Vec takes everything")
         }));
     }
+}
+
+/// An address space with one sample, and a packet's arrival there.
+fn node() -> (Score, Arrival) {
+    let mut score = Score::new(ScoreConfig::default());
+    score.add_sample("bd", ClipId(0));
+    let at = LocalTime::from_ticks(0);
+    let clock = ClockEstimate::new(at, EnsembleTime::from_bits(TIMETAG));
+    (score, Arrival { at, from: Origin(0), clock })
 }
 
 /// Looks at every argument of every message, as a dispatcher does.
@@ -194,7 +250,7 @@ fn read_all(packet: &[u8]) -> f64 {
 
 fn write_all(bundled: bool, messages: &[(&[u8], Vec<Arg<'_>>)], out: &mut Vec<u8>) {
     if bundled {
-        let mut bundle = BundleWriter::new(out, 0xe9b1_1200_8000_0000);
+        let mut bundle = BundleWriter::new(out, TIMETAG);
         for (address, args) in messages {
             bundle.message(address, args.iter().copied()).expect("the message was read");
         }
@@ -205,19 +261,12 @@ fn write_all(bundled: bool, messages: &[(&[u8], Vec<Arg<'_>>)], out: &mut Vec<u8
 }
 
 impl Samples {
-    fn show(&mut self, allocations: Option<u64>) -> String {
-        let allocations = allocations.map_or(String::new(), |count| format!(" ({count})"));
-        match (median(&mut self.read), median(&mut self.write)) {
-            (Some(read), Some(write)) => format!("{read:.0}{allocations} / {write:.0}"),
-            (Some(read), None) => format!("{read:.0}{allocations}"),
-            (None, _) => "-".into(),
-        }
+    /// Takes a line of a peer's program: nanoseconds to read and to write, or dashes.
+    fn take(&mut self, line: &str) {
+        let mut fields = line.split(' ').map(|field| field.parse::<f64>().ok());
+        self.read.extend(fields.next().flatten());
+        self.write.extend(fields.next().flatten());
     }
-}
-
-fn median(samples: &mut [f64]) -> Option<f64> {
-    samples.sort_by(f64::total_cmp);
-    samples.get(samples.len() / 2).copied()
 }
 
 /// Nanoseconds per call.
@@ -241,35 +290,16 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A program that takes packets as lines of hex, and answers each with the nanoseconds to read and to write
-/// it.
-struct Peer(PathBuf);
-
-impl Peer {
-    fn build(name: &str, compiler: &str, source: &str, libraries: &[&str]) -> Option<Peer> {
-        let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("benches").join(source);
-        let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("codec_{name}"));
-        let mut command = Command::new(compiler);
-        command.args(["-O2", "-o"]).arg(&program).arg(&source).args(libraries).stderr(Stdio::null());
-        if command.status().is_ok_and(|status| status.success()) {
-            return Some(Peer(program));
-        }
-        println!("{name}: left out, its development files or {compiler} are missing");
-        None
-    }
-
-    fn run(&self, packets: &str) -> String {
-        let mut child = Command::new(&self.0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program was just built");
-        let mut stdin = child.stdin.take().expect("stdin is piped");
-        stdin.write_all(packets.as_bytes()).expect("the program reads its input");
-        drop(stdin);
-        let output = child.wait_with_output().expect("the program ends");
-        String::from_utf8(output.stdout).expect("the program prints numbers")
-    }
+/// Runs a program that takes packets as lines of hex, and answers each with the nanoseconds to read and to
+/// write it.
+fn run(program: &Path, packets: &str) -> String {
+    let mut command = Command::new(program);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it was just built");
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    stdin.write_all(packets.as_bytes()).expect("the program reads its input");
+    drop(stdin);
+    let output = child.wait_with_output().expect("the program ends");
+    String::from_utf8(output.stdout).expect("the program prints numbers")
 }
 
 /// The system's allocator, with a count of what this thread took from it.
