@@ -106,7 +106,7 @@ impl fmt::Debug for Message<'_> {
 impl<'a> Iterator for Args<'a> {
     type Item = Arg<'a>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Arg<'a>> {
         let (&tag, tags) = self.tags.split_first()?;
         // `Message::parse` took these very arguments from these very bytes, so none of them fails now.
