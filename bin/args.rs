@@ -33,14 +33,14 @@ Exit codes: 0 good, 1 failed, 2 wrong usage";
 /// What every command takes.
 #[derive(Args, Debug)]
 pub(crate) struct General {
-    /// Take settings from a TOML file: a table per command, [node], keyed by the names of its flags. Flags win
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Take settings from a TOML file, named as the flags are, below [node]; flags win
+    #[arg(long, global = true, value_name = "FILE", help_heading = "General")]
     pub(crate) config: Option<PathBuf>,
-    /// Say more on stderr; twice for everything. RUST_LOG chooses in detail
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    /// Say more on stderr; twice for everything (RUST_LOG chooses in detail)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "General")]
     pub(crate) verbose: u8,
     /// Say only what went wrong; twice for nothing
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "General")]
     pub(crate) quiet: u8,
 }
 
@@ -62,8 +62,8 @@ pub(crate) enum Command {
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Without --types, arguments are guessed: 1 is an int (i), 1.0 a float (f), true and false are T and F,
-all else is a string (s).
+Without --types, arguments are guessed: 1 is an int (i), 1.0 a float (f), true and false are
+T and F, all else is a string (s).
 TAGS has a letter for each argument:
   i int32     f float      s string      b blob (hex)         c character
   h int64     d double     S symbol      r colour (rrggbbaa)  m MIDI (hex: port status data data)
@@ -98,7 +98,8 @@ pub(crate) struct SendArgs {
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-A line per message: when it arrived (UTC), from whom, when it was due against its arrival, address, arguments:
+A line per message: when it arrived (UTC), from whom, when it is due against its arrival, and the
+message itself:
   2026-11-20T19:00:00.123456Z udp 192.168.1.7:57120  in 500 ms  /play \"kick\" 0.5
   2026-11-20T19:00:01.100000Z udp 192.168.1.7:57120  late 2.5 ms  /play \"kick\" 0.5
 Bundles are not held back: what is due later is printed now.")]
@@ -125,8 +126,9 @@ pub(crate) struct ListenArgs {
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-SCORE is SuperCollider's binary score (Score.write, OSC file of scsynth -N): int32 length and bundle, timetags from 0.
-It plays through the same address space and renderer as a node's. The same score gives the same bits on every run.
+SCORE is a binary score as SuperCollider writes for scsynth -N: bundles, each after its int32
+length, timetags from 0. It plays through the address space and the renderer of a node, and the
+same score gives the same bits on every run.
 
   downbeat listen --record take.osc
   downbeat render take.osc --out take.wav --samples samples/audio")]
@@ -155,8 +157,9 @@ pub(crate) struct RenderArgs {
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Each bundle is sent --lead before it is due, so that it arrives in time wherever the network is faster than that.
-Ctrl-C stops sending and withdraws what is scheduled on the targets (/cancel), that of other senders too.
+Each bundle is sent --lead before it is due, so that it arrives in time wherever the network is
+faster than that. Ctrl-C stops sending and withdraws what is scheduled on the targets (/cancel),
+that of other senders too.
 
   downbeat play take.osc 192.168.1.20:9000 192.168.1.21:9000")]
 pub(crate) struct PlayArgs {

@@ -10,12 +10,17 @@ use std::path::PathBuf;
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-  downbeat node --samples samples/audio                  play this folder on the first card, listen on port 9000
-  downbeat node --host virtual --record out.wav          no sound card needed: what it would play goes to a file
-  downbeat node --device hw:1,0 --rate 44100 --trim-ms -3.2
-  downbeat node --config node.toml                       the same from a file: [node], then device = \"hw:1,0\" and so on
+Play the samples of a folder on the first card there is, listen on port 9000:
+  downbeat node --samples samples/audio
+No sound card needed, what it would play goes to a file:
+  downbeat node --host virtual --record out.wav
+A card by its name, a loudspeaker that is slower than the others:
+  downbeat node --device hw:1,0 --rate 44100 --trim-ms 3.2
+The same from a file, with device = \"hw:1,0\" and so on below [node]:
+  downbeat node --config node.toml
 
-A first sound: downbeat send localhost:9000 /tick. All addresses: README.md. Ctrl-C stops it and finishes the recording.")]
+A first sound: downbeat send localhost:9000 /tick. All addresses stand in README.md.
+Ctrl-C stops the node and finishes its recording.")]
 pub(crate) struct NodeArgs {
     /// Name by which others see this node
     #[arg(long, default_value = "downbeat", help_heading = "Network")]
