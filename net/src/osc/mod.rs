@@ -36,9 +36,8 @@
 //! | NaN, infinities | passed on: whether they make sense is for the consumer |
 //!
 //! # Writing
-//! [`write()`] takes the same [`Arg`] the reader gives. It is not left to `rosc`, which cannot carry all that
-//! may be asked back (`/sync/time` echoes any argument): it has no `S`, no text but UTF-8, no `c` beyond
-//! Unicode, and lets NULs through. `rosc` is the oracle of the tests.
+//! [`write()`] takes the same [`Arg`] the reader gives and leaves the bytes to `rosc`. Text that is not UTF-8 and a `c` beyond
+//! Unicode, which `rosc` cannot carry, are written with U+FFFD in their place.
 
 mod arg;
 mod error;
@@ -53,4 +52,4 @@ pub use error::{ErrorKind, OscError};
 pub use message::{Args, Message};
 pub use pattern::{MAX_PATTERN, Pattern, PatternError};
 pub use reader::{IMMEDIATELY, MAX_NESTING, Reader, Timed, read};
-pub use writer::{BundleWriter, WriteError, write};
+pub use writer::{BundleWriter, MAX_ARRAYS, WriteError, write};

@@ -3,6 +3,11 @@
 //! What they write, [`read`](super::read) reads. Not for: framing on a stream (`framing`).
 
 use super::arg::Arg;
+use rosc::encoder::encode_into;
+use rosc::{OscArray, OscColor, OscMessage, OscMidiMessage, OscPacket, OscTime, OscType};
+
+/// How deep arrays may be nested: rosc recurses into them.
+pub const MAX_ARRAYS: usize = 8;
 
 /// Why a message cannot be written. The buffer is as it was before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +22,9 @@ pub enum WriteError {
     /// `[` without `]`, or `]` without `[`.
     #[error("array brackets do not pair")]
     Unbalanced,
+    /// Arrays are nested deeper than [`MAX_ARRAYS`].
+    #[error("arrays are nested deeper than {MAX_ARRAYS}")]
+    TooDeep,
     /// What was to be put into a bundle is empty, or its size is not a multiple of four.
     #[error("not an OSC packet")]
     NotAPacket,
@@ -109,80 +117,81 @@ impl<'o> BundleWriter<'o> {
     }
 }
 
+/// Appends a message, encoded by rosc.
 fn append<'a>(
     out: &mut Vec<u8>,
     address: &[u8],
-    mut args: impl Iterator<Item = Arg<'a>> + Clone,
+    args: impl Iterator<Item = Arg<'a>> + Clone,
 ) -> Result<(), WriteError> {
     if address.first() != Some(&b'/') {
         return Err(WriteError::Address);
     }
-    append_string(out, address)?;
-    append_tags(out, args.clone())?;
-    args.try_for_each(|arg| append_arg(out, arg))
+    let message = OscMessage { addr: text(address)?, args: values(args.clone())? };
+    // The address, at least one zero, and the comma come before the tags.
+    let tags = out.len() + (message.addr.len() / 4 + 1) * 4 + 1;
+    match encode_into(&OscPacket::Message(message), out) {
+        Ok(_) => {}
+        Err(never) => match never {},
+    }
+    name_symbols(&mut out[tags..], args);
+    Ok(())
 }
 
-fn append_tags<'a>(out: &mut Vec<u8>, args: impl Iterator<Item = Arg<'a>>) -> Result<(), WriteError> {
-    let start = out.len();
-    let mut open = 0usize;
-    out.push(b',');
+/// The arguments as rosc wants them, arrays in arrays.
+fn values<'a>(args: impl Iterator<Item = Arg<'a>>) -> Result<Vec<OscType>, WriteError> {
+    let mut values = Vec::new();
+    let mut outer = Vec::new();
     for arg in args {
-        match arg {
-            Arg::ArrayStart => open += 1,
-            Arg::ArrayEnd => open = open.checked_sub(1).ok_or(WriteError::Unbalanced)?,
-            _ => {}
-        }
-        out.push(arg.tag());
+        let value = match arg {
+            Arg::ArrayStart if outer.len() == MAX_ARRAYS => return Err(WriteError::TooDeep),
+            Arg::ArrayStart => {
+                outer.push(std::mem::take(&mut values));
+                continue;
+            }
+            Arg::ArrayEnd => {
+                let around = outer.pop().ok_or(WriteError::Unbalanced)?;
+                OscType::Array(OscArray { content: std::mem::replace(&mut values, around) })
+            }
+            Arg::Int(x) => x.into(),
+            Arg::Float(x) => x.into(),
+            Arg::Str(bytes) | Arg::Symbol(bytes) => text(bytes)?.into(),
+            Arg::Blob(blob) => {
+                size_field(blob.len())?;
+                blob.to_vec().into()
+            }
+            Arg::Long(x) => x.into(),
+            Arg::Time(bits) => {
+                OscType::Time(OscTime { seconds: (bits >> 32) as u32, fractional: bits as u32 })
+            }
+            Arg::Double(x) => x.into(),
+            Arg::Char(x) => char::from_u32(x).unwrap_or(char::REPLACEMENT_CHARACTER).into(),
+            Arg::Rgba([red, green, blue, alpha]) => OscColor { red, green, blue, alpha }.into(),
+            Arg::Midi([port, status, data1, data2]) => OscMidiMessage { port, status, data1, data2 }.into(),
+            Arg::True => true.into(),
+            Arg::False => false.into(),
+            Arg::Nil => OscType::Nil,
+            Arg::Impulse => OscType::Inf,
+        };
+        values.push(value);
     }
-    if open > 0 {
-        return Err(WriteError::Unbalanced);
-    }
-    append_zeros(out, padding_of_string(out.len() - start));
-    Ok(())
+    if outer.is_empty() { Ok(values) } else { Err(WriteError::Unbalanced) }
 }
 
-#[inline]
-fn append_arg(out: &mut Vec<u8>, arg: Arg<'_>) -> Result<(), WriteError> {
-    match arg {
-        Arg::Int(x) => out.extend_from_slice(&x.to_be_bytes()),
-        Arg::Float(x) => out.extend_from_slice(&x.to_be_bytes()),
-        Arg::Str(text) | Arg::Symbol(text) => append_string(out, text)?,
-        Arg::Blob(blob) => {
-            out.extend_from_slice(&size_field(blob.len())?);
-            out.extend_from_slice(blob);
-            append_zeros(out, blob.len().next_multiple_of(4) - blob.len());
-        }
-        Arg::Long(x) => out.extend_from_slice(&x.to_be_bytes()),
-        Arg::Time(x) => out.extend_from_slice(&x.to_be_bytes()),
-        Arg::Double(x) => out.extend_from_slice(&x.to_be_bytes()),
-        Arg::Char(x) => out.extend_from_slice(&x.to_be_bytes()),
-        Arg::Rgba(bytes) | Arg::Midi(bytes) => out.extend_from_slice(&bytes),
-        Arg::True | Arg::False | Arg::Nil | Arg::Impulse | Arg::ArrayStart | Arg::ArrayEnd => {}
-    }
-    Ok(())
-}
-
-#[inline]
-fn append_string(out: &mut Vec<u8>, text: &[u8]) -> Result<(), WriteError> {
-    if text.contains(&0) {
+/// Text for rosc, which lets NULs through.
+fn text(bytes: &[u8]) -> Result<String, WriteError> {
+    if bytes.contains(&0) {
         return Err(WriteError::Nul);
     }
-    out.extend_from_slice(text);
-    append_zeros(out, padding_of_string(text.len()));
-    Ok(())
+    Ok(String::from_utf8_lossy(bytes).into_owned())
 }
 
-/// Zeros after a string, at least the one that ends it.
-fn padding_of_string(len: usize) -> usize {
-    4 - len % 4
-}
-
-/// Up to four of them. A store of four and a shorter length are quicker than a copy of any length.
-#[inline]
-fn append_zeros(out: &mut Vec<u8>, count: usize) {
-    let len = out.len() + count;
-    out.extend_from_slice(&[0; 4]);
-    out.truncate(len);
+/// rosc knows no symbols. They differ from strings only in their tag.
+fn name_symbols<'a>(tags: &mut [u8], args: impl Iterator<Item = Arg<'a>>) {
+    for (tag, arg) in tags.iter_mut().zip(args) {
+        if matches!(arg, Arg::Symbol(_)) {
+            *tag = b'S';
+        }
+    }
 }
 
 fn size_field(len: usize) -> Result<[u8; 4], WriteError> {
@@ -217,6 +226,25 @@ mod tests {
         packet.clear();
         write(&mut packet, "/ab", [Arg::Blob(b""), Arg::Blob(b"abc"), Arg::Blob(b"abcd")]).unwrap();
         assert_eq!(packet, b"/ab\0,bbb\0\0\0\0\0\0\0\0\0\0\0\x03abc\0\0\0\0\x04abcd");
+    }
+
+    #[test]
+    fn symbols_and_arrays_have_their_tags() {
+        let mut packet = Vec::new();
+        let args = [Arg::ArrayStart, Arg::Symbol(b"x"), Arg::Str(b"y"), Arg::ArrayEnd, Arg::Symbol(b"z")];
+        write(&mut packet, "/{a,b}", args).unwrap();
+        assert_eq!(packet, b"/{a,b}\0\0,[Ss]S\0\0x\0\0\0y\0\0\0z\0\0\0");
+    }
+
+    #[test]
+    fn what_rosc_cannot_carry_is_replaced_or_refused() {
+        let mut packet = Vec::new();
+        write(&mut packet, "/a", [Arg::Str(b"\xff"), Arg::Char(0xd800)]).unwrap();
+        assert_eq!(packet, b"/a\0\0,sc\0\xef\xbf\xbd\0\0\0\xff\xfd");
+        let nested = |depth| [vec![Arg::ArrayStart; depth], vec![Arg::ArrayEnd; depth]].concat();
+        assert_eq!(write(&mut packet, "/a", nested(MAX_ARRAYS)), Ok(()));
+        assert_eq!(write(&mut packet, "/a", nested(MAX_ARRAYS + 1)), Err(WriteError::TooDeep));
+        assert_eq!(write(&mut packet, "/a", nested(30_000)), Err(WriteError::TooDeep));
     }
 
     #[test]
