@@ -9,7 +9,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 export DEBIAN_FRONTEND := noninteractive
 
 # To build; to test against real peers; to measure beside them.
-BUILD_PACKAGES := build-essential pkg-config libasound2-dev
+BUILD_PACKAGES := build-essential pkg-config libasound2-dev libjack-jackd2-dev
 TEST_PACKAGES := python3-venv puredata-core pd-osc pd-mrpeach-net liblo-tools jackd2
 BENCH_PACKAGES := liblo-dev liboscpack-dev supercollider-server
 
@@ -24,7 +24,7 @@ RTSAN_RUNTIME = $(firstword $(wildcard $(shell rustc --print sysroot)/lib/rustli
 .PHONY: run test lint rtsan bench setup rust build-packages test-packages bench-packages
 
 run: rust build-packages
-	cargo build --release --locked
+	cargo build --release --features jack --locked
 	samples/demo.sh target/release/downbeat
 
 test: lint setup
@@ -45,7 +45,7 @@ rtsan: rust
 		--target-dir target/rtsan --locked
 
 bench: setup bench-packages
-	cargo bench --locked --bench '*'
+	cargo bench --features jack --locked --bench '*'
 
 setup: rust build-packages test-packages $(VENVS)
 
