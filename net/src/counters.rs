@@ -25,4 +25,6 @@ pub struct NetCounters {
     pub cut: AtomicU64,
     /// Connections closed because what came was no framed OSC, or too large.
     pub broken: AtomicU64,
+    /// Packets of SLIP streams dropped for a bad escape.
+    pub spoiled: AtomicU64,
 }

@@ -283,19 +283,22 @@ impl Connection {
 
     fn split(&mut self, mut input: &[u8], clock: &Clock, counters: &NetCounters, handler: &mut impl Handler) {
         let arrival = clock.now();
-        loop {
+        let spoiled_before = self.splitter.dropped();
+        let broken = loop {
             match self.splitter.next(&mut input) {
                 Split::Packet(packet) => {
                     counters.stream_packets.fetch_add(1, Ordering::Relaxed);
                     handler.on_packet(arrival, Endpoint::Tcp(self.id), packet);
                 }
-                Split::More => return,
-                Split::Broken(reason) => {
-                    counters.broken.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!("{} closed: {reason}", self.id);
-                    return self.lost();
-                }
+                Split::More => break None,
+                Split::Broken(reason) => break Some(reason),
             }
+        };
+        counters.spoiled.fetch_add(self.splitter.dropped() - spoiled_before, Ordering::Relaxed);
+        if let Some(reason) = broken {
+            counters.broken.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!("{} closed: {reason}", self.id);
+            self.lost();
         }
     }
 

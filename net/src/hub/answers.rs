@@ -1,7 +1,7 @@
 //! What the hub says, in OSC: answers, reports, announcements.
 //!
 //! `/status/reply` and `/sync/status/reply` are pairs of key and value, so that they can grow without breaking those who
-//! read them. Not for: deciding whom to answer (`super`).
+//! read them: look for the key, not for the place. Not for: deciding whom to answer (`super`).
 
 use super::{Hub, Output};
 use crate::endpoint::Endpoint;
@@ -123,14 +123,15 @@ impl Hub {
             None => ("starting".into(), String::new(), 0, 0, 0),
         };
         let latency = Span::from_nanos(engine.latency_ns.load(Ordering::Relaxed));
+        // What nobody else counts by name: answers, reports and what was remembered, gone for want of room.
         let lost = [
             self.out.dropped,
-            self.tally.unanswered,
             self.tally.orphaned,
             self.score.ids_forgotten(),
             self.senders.forgotten(),
             engine.reports_lost.load(Ordering::Relaxed),
             net.unsent.load(Ordering::Relaxed),
+            net.spoiled.load(Ordering::Relaxed),
         ];
         let pairs: [(&str, Arg<'_>); 33] = [
             ("name", self.config.name.as_str().into()),

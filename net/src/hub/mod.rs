@@ -12,7 +12,8 @@
 //! | `/late` | ms late, `play` `drop` or `trim`, and the timetag as two ints | the sender, if subscribed |
 //! | `/cancel/reply` | how many events were withdrawn | the sender |
 //! | `/sample/list/reply` | how many samples there are, then names; as many messages as it takes | the sender |
-//! | `/status/reply`, `/sync/status/reply` | pairs of key and value, see [`Hub`]'s `answers` | the sender |
+//! | `/status/reply` | pairs: `name` `version` `state` `device` `rate` `channels` `buffer` `latency_ms` `cpu` `xruns` `voices` `pending` `late` and more | the sender |
+//! | `/sync/status/reply` | pairs: `role` `leader` `state` `offset_ms` `drift_ppm` `error_ms` `bound_ms` `epoch` `jumps` `peers` | the sender |
 //! | `/sync/time/reply`, `/sync/time/ii/reply`, `/sync/time/s/reply` | what was asked, then the time the question arrived | the sender |
 //! | `/sync/jump` | seconds, epoch | subscribers |
 //!

@@ -246,6 +246,14 @@ fn both_framings_are_recognised_and_answered_in_kind() {
 }
 
 #[test]
+fn a_spoiled_slip_packet_is_counted_and_the_next_is_whole() {
+    let running = Running::start(None, StreamLimits::default());
+    running.connect().write_all(b"\xc0/a\xdbx\xc0/b..\xc0").unwrap();
+    assert_eq!(running.packet().1, b"/b..");
+    running.wait_for("spoiled", |counters| counters.spoiled.load(Ordering::Relaxed) == 1);
+}
+
+#[test]
 fn a_handler_can_close_a_connection_after_a_last_word() {
     let running = Running::start(None, StreamLimits::default());
     let mut stream = running.connect();
