@@ -10,7 +10,7 @@ mod edge;
 use crate::args::NodeArgs;
 use crate::stop;
 use anyhow::Context;
-use downbeat_engine::device::priority::{Grant, lock_memory};
+use downbeat_engine::device::priority::{Grant, NETWORK_PRIORITY, lock_memory, raise_this_thread};
 use downbeat_engine::device::{Device, Wanted};
 use downbeat_engine::{
     ClipConfig, Disk, Driver, Recorder, Renderer, Sample, SampleFolder, Settings, StreamConfig, Tap, lane,
@@ -78,6 +78,10 @@ pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
     }
     let mut edge = Edge::new(hub, disk, device, clock.now());
     announce(&args, place, edge.device(), loaded, clock.now() - began);
+    // Last, for threads inherit it.
+    if raise_this_thread(NETWORK_PRIORITY) != Grant::Granted {
+        tracing::debug!("the network thread has no real-time priority");
+    }
     reactor.run(&mut edge).context("cannot receive")?;
     edge.fall_silent();
     finish(edge, recorder, &args)

@@ -14,6 +14,10 @@ use thread_priority::{
 /// packet may wait for a block, but a block not for a packet.
 pub const AUDIO_PRIORITY: i32 = 70;
 
+/// SCHED_FIFO priority of the thread that receives: below the interrupts that bring it its packets, above all that can
+/// wait.
+pub const NETWORK_PRIORITY: i32 = 40;
+
 /// Whether a thread runs with real-time scheduling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[repr(u8)]
