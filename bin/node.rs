@@ -38,8 +38,8 @@ pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
     });
     let folder = folder.transpose()?;
     let recording = args.record.as_deref().map(|path| {
-        Recorder::start(path, args.channels.unwrap_or(2), args.rate.unwrap_or(48_000))
-            .with_context(|| format!("cannot record to {}", path.display()))
+        let (rate, channels) = recorded(&args);
+        Recorder::start(path, channels, rate).with_context(|| format!("cannot record to {}", path.display()))
     });
     let (tap, recorder) = recording.transpose()?.unzip();
 
@@ -113,18 +113,25 @@ fn hub_config(args: &NodeArgs) -> HubConfig {
     }
 }
 
+/// Rate and channels of a recording.
+fn recorded(args: &NodeArgs) -> (u32, u16) {
+    (args.rate.unwrap_or(48_000), args.channels.unwrap_or(2))
+}
+
 fn start_device(
     args: &NodeArgs,
     renderer: Renderer,
     tap: Option<Tap>,
     clock: Clock,
 ) -> anyhow::Result<Device> {
+    // A file has one rate and one number of channels for good, so the device is asked for those.
+    let format = args.record.is_some().then(|| recorded(args));
     let wanted = Wanted {
         host: args.host,
         device: args.device.clone(),
-        rate: args.rate,
+        rate: args.rate.or(format.map(|(rate, _)| rate)),
         buffer: args.buffer,
-        channels: args.channels,
+        channels: args.channels.or(format.map(|(_, channels)| channels)),
     };
     let driver = Driver::new(renderer, args.trim_ms, tap, clock);
     Device::start(wanted, clock, Box::new(driver)).context("cannot play")
