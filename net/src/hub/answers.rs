@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const WAITING: usize = 2_048;
 /// Names in one message of a list go up to this size, so that it fits every network's packets (bytes).
 const LIST_BYTES: usize = 1_000;
+/// More of a wrong address is not sent back (bytes).
+const ADDRESS_BYTES: usize = 256;
 
 /// What is to be done next, first come first served.
 #[derive(Debug, Default)]
@@ -58,6 +60,7 @@ impl Out {
 impl Hub {
     pub(super) fn say_error(&mut self, from: Endpoint, address: &[u8], reason: &str) {
         tracing::debug!("{from}: {}: {reason}", address.escape_ascii());
+        let address = &address[..address.len().min(ADDRESS_BYTES)];
         for to in self.concerned(from) {
             self.out.send(to, "/error", [Arg::Str(address), reason.into()]);
         }
@@ -67,6 +70,11 @@ impl Hub {
         for to in self.concerned(from) {
             self.out.send(to, "/done", [address.into(), what.into()]);
         }
+    }
+
+    /// Of no interest to the other subscribers.
+    pub(super) fn subscribed(&mut self, from: Endpoint, on: bool) {
+        self.out.send(from, "/done", ["/notify".into(), if on { "1" } else { "0" }.into()]);
     }
 
     pub(super) fn late(&mut self, to: Endpoint, due: EnsembleTime, by: Span, policy: LatePolicy) {
@@ -146,7 +154,7 @@ impl Hub {
             ("cpu_peak", load(engine.peak_load_ppm.swap(0, Ordering::Relaxed))),
             ("xruns", count(&engine.xruns)),
             ("uptime", int(((self.now - self.started).as_secs_f64()) as u64)),
-            ("samples", int(self.score.samples().len() as u64)),
+            ("samples", int(self.score.sample_count() as u64)),
             ("voices", int(engine.voices.load(Ordering::Relaxed).into())),
             ("pending", int(engine.pending.load(Ordering::Relaxed).into())),
             ("events", count(&engine.events)),

@@ -1,4 +1,4 @@
-//! [`Budget`]: how many errors may be answered, so that a flood of bad packets does not become one of answers.
+//! [`Budget`]: how many answers may be given, so that a flood of packets does not become one of answers.
 
 use downbeat_sync::{LocalTime, Span};
 

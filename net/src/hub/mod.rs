@@ -17,8 +17,10 @@
 //! | `/sync/time/reply`, `/sync/time/ii/reply`, `/sync/time/s/reply` | what was asked, then the time the question arrived | the sender |
 //! | `/sync/jump` | seconds, epoch | subscribers |
 //!
-//! They are of types `i`, `f` and `s` only, which every peer can read; but for `/sync/time/reply` and what is echoed. Errors
-//! are answered up to a rate, beyond which they are only counted: a flood of garbage is no reason to send a flood.
+//! They are of types `i`, `f` and `s` only, which every peer can read; but for `/sync/time/reply` and what is echoed. Errors,
+//! and the answers that are longer than their questions (`/status`, `/sync/status`, `/sample/list`), are given up to a rate
+//! each, beyond which they are only counted: a flood is no reason to send a larger one, to whomever its packets name as
+//! their sender, nor to let good packets wait.
 //!
 //! Not for: sockets (`reactor`), files (the loader behind [`Output::Load`]).
 
@@ -45,7 +47,7 @@ use std::sync::atomic::Ordering;
 
 /// Senders that are remembered, so that reports reach them.
 const SENDERS: usize = 1_024;
-/// Subscribers; the newest is refused.
+/// Subscribers; beyond that, whoever subscribed longest ago by datagrams goes: nobody tells when such a one is gone.
 const SUBSCRIBERS: usize = 64;
 /// Samples that can be on their way from disk.
 const LOADS: usize = 256;
@@ -85,6 +87,7 @@ pub struct Hub {
     net: Arc<NetCounters>,
     tally: Tally,
     errors: Budget,
+    answers: Budget,
     out: Out,
     started: LocalTime,
     next_look: LocalTime,
@@ -99,7 +102,7 @@ pub struct Tally {
     pub refused: u64,
     /// Packets refused because the ring to the audio thread was full.
     pub full: u64,
-    /// Errors that were not answered because there were too many.
+    /// Errors and questions that were not answered because there were too many.
     pub unanswered: u64,
     /// Answers of other nodes that came here.
     pub answers: u64,
@@ -151,6 +154,7 @@ impl Hub {
             net,
             tally: Tally::default(),
             errors: Budget::new(start.local),
+            answers: Budget::new(start.local),
             out: Out::default(),
             started: start.local,
             next_look: start.local + LOOK,
@@ -316,6 +320,9 @@ impl Hub {
                 }
             },
             Request::Notify(on) => self.subscribe(from, on),
+            Request::List | Request::Status | Request::SyncStatus if !self.answers.take(self.now) => {
+                self.tally.unanswered += 1;
+            }
             Request::List => self.list(from),
             Request::Status => self.status(from),
             Request::SyncStatus => self.sync_status(from),
@@ -326,12 +333,15 @@ impl Hub {
     fn subscribe(&mut self, from: Endpoint, on: bool) {
         self.subscribers.retain(|subscriber| *subscriber != from);
         if on && self.subscribers.len() == SUBSCRIBERS {
-            return self.error(from, b"/notify", "there are too many subscribers already");
+            match self.subscribers.iter().position(|subscriber| matches!(subscriber, Endpoint::Udp(_))) {
+                Some(oldest) => drop(self.subscribers.remove(oldest)),
+                None => return self.error(from, b"/notify", "there are too many subscribers already"),
+            }
         }
         if on {
             self.subscribers.push(from);
         }
-        self.done(from, "/notify", if on { "1" } else { "0" });
+        self.subscribed(from, on);
     }
 
     fn tell(&mut self, report: Report) {

@@ -262,9 +262,21 @@ fn subscribers_hear_what_happens_to_others() {
     assert_eq!(said, [(peer(1), line.clone()), (Endpoint::Tcp(conn), line)]);
     lab.hub.forget(conn);
     assert_eq!(lab.ask(peer(1), "/nobody", &[]).len(), 1);
+}
+
+#[test]
+fn whoever_subscribed_longest_ago_makes_room_unless_it_is_a_connection() {
+    let mut lab = Lab::new(64);
+    let conn = Endpoint::Tcp(ConnId::numbered(3));
+    lab.ask(conn, "/notify", &[Arg::Int(1)]);
     for port in 0..SUBSCRIBERS as u16 {
-        assert_eq!(lab.ask(peer(port), "/notify", &[Arg::Int(1)])[0].1, "/done /notify 1");
-        lab.said();
+        let said = lab.ask(peer(port), "/notify", &[Arg::Int(1)]);
+        assert_eq!(said, [(peer(port), "/done /notify 1".into())]);
+    }
+    let told: Vec<_> = lab.ask(conn, "/nobody", &[]).into_iter().map(|(to, _)| to).collect();
+    assert_eq!(told, [&[conn][..], &(1..SUBSCRIBERS as u16).map(peer).collect::<Vec<_>>()].concat());
+    for number in 0..2 * SUBSCRIBERS as u32 {
+        lab.ask(Endpoint::Tcp(ConnId::numbered(4 + number)), "/notify", &[Arg::Int(1)]);
     }
     let told = &lab.ask(peer(9_999), "/notify", &[Arg::Int(1)])[0].1;
     assert_eq!(told, "/error /notify there are too many subscribers already");
@@ -369,6 +381,29 @@ fn a_flood_of_errors_is_counted_and_only_its_beginning_answered() {
     assert_eq!(answers[0].1, "/error  not an OSC packet: neither an address nor a bundle at byte 0");
     let tally = lab.hub.tally();
     assert_eq!((tally.refused, tally.unanswered), (10_000, 10_000 - answers.len() as u64));
+}
+
+#[test]
+fn a_flood_of_questions_is_answered_up_to_a_rate_and_delays_no_errors() {
+    let mut lab = Lab::new(64);
+    let questions: Vec<_> = (0..3_000)
+        .map(|number| message(["/status", "/sync/status", "/sample/list"][number % 3], &[]))
+        .collect();
+    lab.send(peer(1), &bundle(0, &questions));
+    let answers = lab.said();
+    assert!(answers.len() < 300);
+    assert_eq!(lab.hub.tally().unanswered, 3_000 - answers.len() as u64);
+    assert!(lab.ask(peer(1), "/nobody", &[])[0].1.starts_with("/error /nobody "));
+    lab.pass(1_000);
+    assert_eq!(lab.ask(peer(1), "/status", &[]).len(), 1);
+}
+
+#[test]
+fn of_a_wrong_address_no_more_is_sent_back_than_a_person_reads() {
+    let mut lab = Lab::new(64);
+    lab.send(peer(1), &message(&format!("/{}", "x".repeat(60_000)), &[]));
+    let Some(Output::Send { packet, .. }) = lab.hub.poll() else { panic!("it is answered") };
+    assert!(packet.len() < 1_000);
 }
 
 #[test]

@@ -187,6 +187,11 @@ impl Book {
         names
     }
 
+    /// How many samples there are.
+    pub(super) fn sample_count(&self) -> usize {
+        self.clips.len()
+    }
+
     /// Gives a clip a name, and an address if that is free and can be one. Tells which clip had the name before.
     pub(super) fn add_sample(&mut self, name: &str, clip: ClipId) -> Option<ClipId> {
         let before = self.remove_sample(name.as_bytes());

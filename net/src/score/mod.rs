@@ -156,6 +156,11 @@ impl Score {
         self.book.samples()
     }
 
+    /// How many samples there are.
+    pub fn sample_count(&self) -> usize {
+        self.book.sample_count()
+    }
+
     /// Gives the instruments of a bank an address. A sample of that name loses it.
     ///
     /// # Errors
