@@ -8,7 +8,7 @@ mod report;
 
 use downbeat_net::osc;
 use report::{Table, cpu, digits, in_turn, median, peer, quantile, unless_quick};
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -200,9 +200,14 @@ fn loopback() -> UdpSocket {
     socket
 }
 
-/// A port nobody has now.
+/// A port nobody has now, neither for datagrams nor for connections.
 fn free_port() -> u16 {
-    loopback().local_addr().expect("it is bound").port()
+    loop {
+        let port = loopback().local_addr().expect("it is bound").port();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn quiet(command: &mut Command) -> &mut Command {
