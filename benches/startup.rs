@@ -7,6 +7,8 @@
 mod report;
 
 use downbeat_net::osc;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use report::{Table, cpu, digits, in_turn, median, peer, quantile, unless_quick};
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -214,8 +216,11 @@ fn quiet(command: &mut Command) -> &mut Command {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null())
 }
 
+/// Asks a process to end: killed, a JACK server would keep one of the eight places that a machine has for servers.
 fn end(child: &mut Child) {
-    // One that has ended already needs no end.
-    let _ = child.kill();
+    if kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).is_err() {
+        // One that has ended already needs no end.
+        let _ = child.kill();
+    }
     let _ = child.wait();
 }

@@ -2,9 +2,9 @@
 //!
 //! Not for: arguments (`keys`) or what is done (`super`).
 
+use super::names::Names;
 use crate::osc::Pattern;
 use downbeat_engine::ClipId;
-use rustc_hash::FxHashMap;
 
 /// What a message asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,22 +138,24 @@ impl Method {
 /// Addresses and names, each by one hash lookup.
 #[derive(Debug)]
 pub(super) struct Book {
-    methods: FxHashMap<Box<[u8]>, Method>,
+    methods: Names<Method>,
     /// What patterns can reach, by address, so that they reach it in the same order on every node.
     sorted: Vec<(Box<[u8]>, Method)>,
-    clips: FxHashMap<Box<[u8]>, ClipId>,
+    clips: Names<ClipId>,
+    /// The names of the clips, sorted.
+    listed: Vec<Box<[u8]>>,
 }
 
 impl Book {
     /// The built-in addresses.
     pub(super) fn new() -> Book {
         let mut book =
-            Book { methods: FxHashMap::default(), sorted: Vec::new(), clips: FxHashMap::default() };
+            Book { methods: Names::new(), sorted: Vec::new(), clips: Names::new(), listed: Vec::new() };
         for (address, method) in BUILT_IN {
             book.enter(address.as_bytes(), method);
         }
         for address in ANSWERS {
-            book.methods.insert(address.as_bytes().into(), Method::Answer);
+            book.methods.insert(address.as_bytes(), Method::Answer);
         }
         book
     }
@@ -161,7 +163,7 @@ impl Book {
     /// What has exactly this address.
     #[inline]
     pub(super) fn method(&self, address: &[u8]) -> Option<Method> {
-        self.methods.get(address).copied()
+        self.methods.get(address)
     }
 
     /// What a pattern reaches, in the order of addresses.
@@ -177,27 +179,27 @@ impl Book {
     /// The clip of a name.
     #[inline]
     pub(super) fn clip(&self, name: &[u8]) -> Option<ClipId> {
-        self.clips.get(name).copied()
+        self.clips.get(name)
     }
 
     /// The names of all samples, sorted.
     pub(super) fn samples(&self) -> Vec<&[u8]> {
-        let mut names: Vec<&[u8]> = self.clips.keys().map(|name| &name[..]).collect();
-        names.sort_unstable();
-        names
+        self.listed.iter().map(|name| &name[..]).collect()
     }
 
     /// How many samples there are.
     pub(super) fn sample_count(&self) -> usize {
-        self.clips.len()
+        self.listed.len()
     }
 
     /// Gives a clip a name, and an address if that is free and can be one. Tells which clip had the name before.
     pub(super) fn add_sample(&mut self, name: &str, clip: ClipId) -> Option<ClipId> {
         let before = self.remove_sample(name.as_bytes());
-        self.clips.insert(name.as_bytes().into(), clip);
+        self.clips.insert(name.as_bytes(), clip);
+        let place = self.listed.partition_point(|other| other[..] < *name.as_bytes());
+        self.listed.insert(place, name.as_bytes().into());
         let address = [b"/", name.as_bytes()].concat();
-        if !self.methods.contains_key(&address[..]) && is_plain(&address) {
+        if self.method(&address).is_none() && is_plain(&address) {
             self.enter(&address, Method::Sample(clip));
         }
         before
@@ -206,6 +208,7 @@ impl Book {
     /// Forgets a name and its address. Tells which clip had it.
     pub(super) fn remove_sample(&mut self, name: &[u8]) -> Option<ClipId> {
         let clip = self.clips.remove(name)?;
+        self.listed.retain(|other| other[..] != *name);
         let address = [b"/", name].concat();
         if self.method(&address) == Some(Method::Sample(clip)) {
             self.methods.remove(&address[..]);
@@ -236,7 +239,7 @@ impl Book {
     }
 
     fn enter(&mut self, address: &[u8], method: Method) {
-        self.methods.insert(address.into(), method);
+        self.methods.insert(address, method);
         let place = self.sorted.partition_point(|(other, _)| other[..] < *address);
         self.sorted.insert(place, (address.into(), method));
     }

@@ -28,6 +28,7 @@
 
 mod book;
 mod keys;
+mod names;
 mod refusal;
 mod request;
 #[cfg(test)]
