@@ -1,7 +1,10 @@
 //! A running node: what it plays, what it answers, how it ends.
 
-use crate::lab::{Lab, clicks, osc, read_wav, repository};
+use crate::lab::{Lab, PATIENCE, Process, clicks, osc, read_wav, repository};
 use rosc::OscType::{Float, Int, String as Text};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
 
 #[test]
 fn every_sample_of_the_kit_is_an_address() {
@@ -166,6 +169,27 @@ fn a_flood_of_garbage_makes_nothing_late_and_takes_no_memory() {
     let heard = clicks(&channels[0]);
     assert_eq!(heard.len(), CLICKS as usize);
     assert!(heard.windows(2).all(|pair| pair[1] - pair[0] == 1_200), "{heard:?}");
+}
+
+#[test]
+fn whoever_waited_for_a_descriptor_is_served_once_there_is_one() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 40 && exec \"$0\" node --host virtual --bind 127.0.0.1 --port 0"]);
+    command.arg(env!("CARGO_BIN_EXE_downbeat")).env_remove("RUST_LOG");
+    let mut node = Process::start(command);
+    let mut clients: Vec<_> =
+        (0..60).map(|_| TcpStream::connect(node.address()).expect("the system accepts it")).collect();
+    node.wait_for("cannot accept");
+    let mut last = clients.pop().expect("there are clients");
+    drop(clients);
+    last.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    let question = osc::message("/sync/time", []);
+    last.write_all(&(question.len() as u32).to_be_bytes())
+        .and_then(|()| last.write_all(&question))
+        .expect("it can be sent");
+    let mut answer = [0; 20];
+    last.read_exact(&mut answer).expect("it is answered");
+    assert_eq!(&answer[4..], b"/sync/time/reply");
 }
 
 #[test]

@@ -24,6 +24,8 @@ const ACCEPT_BACKLOG: i32 = 128;
 const READ_SIZE: usize = 64 << 10;
 /// Reads from one connection before the others have a turn.
 const READS_PER_TURN: usize = 4;
+/// Read from all connections before datagrams have a turn: a tenth of it in small packets is a millisecond's work (bytes).
+const BYTES_PER_TURN: usize = 1 << 20;
 /// A silent peer is asked whether it still lives, so that a vanished one does not keep its place for ever.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
@@ -65,6 +67,10 @@ pub(crate) struct Connections {
     listener: Option<TcpListener>,
     /// Somebody may be waiting to be accepted.
     knocking: bool,
+    /// Somebody was turned away, and that was logged; once, until somebody is let in again.
+    turned_away: bool,
+    /// Who is read from first in the next turn.
+    first: usize,
     slots: Vec<Option<Connection>>,
     /// How many connections there have been.
     serial: u32,
@@ -92,9 +98,11 @@ struct Connection {
 enum End {
     /// The handler wants it.
     Asked,
+    /// The peer has sent all it wanted to, and may still read the answers.
+    Finished,
     /// The client does not read what it is sent.
     Slow,
-    /// It broke, or the peer closed it.
+    /// It broke.
     Gone,
 }
 
@@ -119,6 +127,8 @@ impl Connections {
         }
         Ok(Connections {
             knocking: listener.is_some(),
+            turned_away: false,
+            first: 0,
             listener,
             slots: Vec::new(),
             serial: 0,
@@ -147,11 +157,17 @@ impl Connections {
 
     /// Accepts who is waiting and reads from those who sent something.
     pub(crate) fn receive(&mut self, clock: &Clock, handler: &mut impl Handler) {
-        while self.knocking {
-            self.accept(handler);
-        }
-        for conn in self.slots.iter_mut().flatten().filter(|conn| conn.readable && conn.end.is_none()) {
-            conn.receive(&mut self.buffer, clock, &self.counters, handler);
+        while self.knocking && self.accept(handler) {}
+        let mut left = BYTES_PER_TURN;
+        let first = self.first.min(self.slots.len());
+        let (before, from) = self.slots.split_at_mut(first);
+        let mut turns =
+            from.iter_mut().chain(before).flatten().filter(|conn| conn.readable && conn.end.is_none());
+        while left > 0
+            && let Some(conn) = turns.next()
+        {
+            left = left.saturating_sub(conn.receive(&mut self.buffer, clock, &self.counters, handler));
+            self.first = conn.id.slot as usize + 1;
         }
     }
 
@@ -193,26 +209,36 @@ impl Connections {
         self.slots.get_mut(id.slot as usize)?.as_mut().filter(|conn| conn.id == id)
     }
 
-    fn accept(&mut self, handler: &mut impl Handler) {
-        let Some(listener) = &self.listener else {
-            self.knocking = false;
-            return;
-        };
+    /// Lets one in. Returns whether to try again at once.
+    fn accept(&mut self, handler: &mut impl Handler) -> bool {
+        let Some(listener) = &self.listener else { return false };
         match listener.accept() {
             Ok((stream, peer)) => {
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 if let Err(error) = self.admit(stream, peer, handler) {
                     self.counters.refused.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!("connection from {peer} refused: {error}");
+                    self.turn_away(&format!("connection from {peer} refused: {error}"));
                 }
+                true
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.knocking = false,
-            Err(error) => {
-                // Out of descriptors, or the peer has left again: whoever knocks next wakes us once more.
-                self.knocking = false;
-                tracing::warn!("cannot accept a connection: {error}");
-            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => true,
+                io::ErrorKind::WouldBlock => {
+                    self.knocking = false;
+                    false
+                }
+                // Out of descriptors or memory. The poll will not tell again of those who wait: try at the next turn.
+                _ => {
+                    self.turn_away(&format!("cannot accept a connection: {error}"));
+                    false
+                }
+            },
+        }
+    }
+
+    fn turn_away(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.turned_away, true) {
+            tracing::warn!("{why}");
         }
     }
 
@@ -246,6 +272,7 @@ impl Connections {
             Some(free) => *free = Some(conn),
             None => self.slots.push(Some(conn)),
         }
+        self.turned_away = false;
         self.counters.connections.fetch_add(1, Ordering::Relaxed);
         tracing::debug!("{id} from {peer}");
         handler.on_open(id, peer);
@@ -254,31 +281,37 @@ impl Connections {
 }
 
 impl Connection {
+    /// Returns how many bytes there were.
     fn receive(
         &mut self,
         buffer: &mut [u8],
         clock: &Clock,
         counters: &NetCounters,
         handler: &mut impl Handler,
-    ) {
+    ) -> usize {
+        let mut bytes = 0;
         for _ in 0..READS_PER_TURN {
             match self.stream.read(buffer) {
-                Ok(0) => return self.lost(),
-                Ok(length) => self.split(&buffer[..length], clock, counters, handler),
+                Ok(0) => self.close(End::Finished),
+                Ok(length) => {
+                    bytes += length;
+                    self.split(&buffer[..length], clock, counters, handler);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.readable = false;
-                    return;
+                    break;
                 }
                 Err(error) => {
                     tracing::debug!("{}: {error}", self.id);
-                    return self.lost();
+                    self.close(End::Gone);
                 }
             }
             if self.end.is_some() {
-                return;
+                break;
             }
         }
+        bytes
     }
 
     fn split(&mut self, mut input: &[u8], clock: &Clock, counters: &NetCounters, handler: &mut impl Handler) {
@@ -298,12 +331,12 @@ impl Connection {
         if let Some(reason) = broken {
             counters.broken.fetch_add(1, Ordering::Relaxed);
             tracing::warn!("{} closed: {reason}", self.id);
-            self.lost();
+            self.close(End::Gone);
         }
     }
 
     fn send(&mut self, packet: &[u8], limit: usize) {
-        if self.end.is_some() {
+        if self.end.is_some_and(|end| end != End::Finished) {
             return;
         }
         let framing = self.splitter.framing().unwrap_or(Framing::Length);
@@ -325,7 +358,7 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable = false,
                 Err(error) => {
                     tracing::debug!("{}: {error}", self.id);
-                    return self.lost();
+                    return self.close(End::Gone);
                 }
             }
         }
@@ -339,8 +372,8 @@ impl Connection {
         }
     }
 
-    fn lost(&mut self) {
+    fn close(&mut self, end: End) {
         self.readable = false;
-        self.end.get_or_insert(End::Gone);
+        self.end.get_or_insert(end);
     }
 }

@@ -246,6 +246,20 @@ fn both_framings_are_recognised_and_answered_in_kind() {
 }
 
 #[test]
+fn whoever_has_said_all_still_hears_the_answer() {
+    let running = Running::start(None, StreamLimits::default());
+    let mut client = running.connect();
+    let held = running.busy.lock().unwrap();
+    udp("127.0.0.1").send_to(b"/wait...", ("127.0.0.1", running.port)).unwrap();
+    client.write_all(b"\0\0\0\x08/echo...").unwrap();
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    drop(held);
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).unwrap();
+    assert_eq!(answer, b"\0\0\0\x08/echo...");
+}
+
+#[test]
 fn a_spoiled_slip_packet_is_counted_and_the_next_is_whole() {
     let running = Running::start(None, StreamLimits::default());
     running.connect().write_all(b"\xc0/a\xdbx\xc0/b..\xc0").unwrap();
