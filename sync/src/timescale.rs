@@ -14,10 +14,13 @@ const STEP: Span = Span::from_millis(10);
 const SLEW_SECS: f64 = 20.0;
 /// Weight of the newest look in the learned rate of the wall clock against the raw oscillator, per second.
 const RATE_GAIN_PER_SEC: f64 = 0.05;
-/// No oscillator is further off than this; more is a slew in progress or a step in disguise [500 ppm].
-const MAX_RATE: f64 = 500e-6;
+/// No oscillator is further off than this: more is a small step, or NTP slewing the wall clock (at 500 ppm), and nothing
+/// to be learned from [250 ppm].
+const MAX_RATE: f64 = 250e-6;
 /// Looks closer together than this say nothing about a rate [100 ms].
 const MIN_INTERVAL: Span = Span::from_millis(100);
+/// A look less certain than this says nothing: the host stalled between the two clocks [1 ms].
+const MAX_UNCERTAINTY: Span = Span::from_millis(1);
 
 /// What the wall clock is good for after the start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -69,7 +72,8 @@ impl Timescale {
     /// Takes a look at the wall clock; tells of the jump if it was stepped since the last.
     pub fn look(&mut self, wall: WallAnchor) -> Option<Jump> {
         let elapsed = wall.local - self.last.local;
-        if self.follow == FollowWall::Free || elapsed < MIN_INTERVAL {
+        let is_vague = elapsed < MIN_INTERVAL || wall.uncertainty > MAX_UNCERTAINTY;
+        if self.follow == FollowWall::Free || is_vague {
             return None;
         }
         let expected = self.last.wall + elapsed + Span::from_secs_f64(elapsed.as_secs_f64() * self.wall_rate);
@@ -94,8 +98,10 @@ impl Timescale {
 
     fn learn_rate(&mut self, surprise: Span, elapsed: Span) {
         let secs = elapsed.as_secs_f64();
-        let gain = 1.0 - (-RATE_GAIN_PER_SEC * secs).exp();
-        self.wall_rate = (self.wall_rate + gain * surprise.as_secs_f64() / secs).clamp(-MAX_RATE, MAX_RATE);
+        let off = surprise.as_secs_f64() / secs;
+        if (self.wall_rate + off).abs() <= MAX_RATE {
+            self.wall_rate += off * (1.0 - (-RATE_GAIN_PER_SEC * secs).exp());
+        }
     }
 
     /// Bends the line toward the wall clock without a step: same time now, another rate from here on.
@@ -165,6 +171,35 @@ mod tests {
             scale.look(wall(1.0, 0.0, Span::from_millis(millis)));
             assert_eq!(scale.jumps(), jumps, "{millis} ms");
         }
+    }
+
+    #[test]
+    fn it_strays_no_faster_from_a_wall_clock_that_is_slewed_or_stepped_a_little() {
+        // By how much the wall clock is moved at each second: 9 ms at once, or 500 ppm for two minutes.
+        for moved in [|second: u32| f64::from(second >= 300) * 9e-3, |second: u32| {
+            f64::from(second.clamp(300, 420) - 300) * 500e-6
+        }] {
+            let mut scale = Timescale::new(wall(0.0, -20.0, Span::ZERO), FollowWall::Follow);
+            for second in 1..=6_000 {
+                let anchor = wall(f64::from(second), -20.0, Span::from_secs_f64(moved(second)));
+                assert_eq!(scale.look(anchor), None);
+                let strays = (scale.estimate().rate() + 20e-6).abs();
+                assert!(second < 200 || strays <= MAX_SLEW + 1e-6, "{strays} after {second} s");
+            }
+            let end = wall(6_000.0, -20.0, Span::from_secs_f64(moved(6_000)));
+            let error = end.wall - scale.estimate().ensemble_at(end.local);
+            assert!(error.abs() < Span::from_micros(20), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_stalls_between_the_clocks_takes_no_step() {
+        let mut scale = Timescale::new(wall(0.0, 0.0, Span::ZERO), FollowWall::Follow);
+        let stalled = Span::from_millis(40);
+        let vague = WallAnchor { uncertainty: stalled, ..wall(1.0, 0.0, Span::from_millis(20)) };
+        assert_eq!(scale.look(vague), None);
+        assert_eq!(scale.look(wall(2.0, 0.0, Span::ZERO)), None);
+        assert_eq!(scale.estimate().rate(), 0.0);
     }
 
     #[test]
