@@ -9,7 +9,7 @@ use std::collections::BinaryHeap;
 
 /// A fixed number of events, ordered by time, then by arrival.
 ///
-/// `RT:` everything but [`Agenda::new`]; pushing and popping cost the logarithm of what is pending.
+/// `RT:` everything but [`Agenda::new`] and [`Agenda::revise`]; pushing and popping cost the logarithm of what is pending.
 pub(crate) struct Agenda {
     heap: BinaryHeap<Entry>,
     capacity: usize,
@@ -51,6 +51,13 @@ impl Agenda {
     /// Takes the event that comes next.
     pub(crate) fn pop(&mut self) -> Option<Entry> {
         self.heap.pop()
+    }
+
+    /// Changes every entry, and orders them anew.
+    pub(crate) fn revise(&mut self, change: impl FnMut(&mut Entry)) {
+        let mut entries = std::mem::take(&mut self.heap).into_vec();
+        entries.iter_mut().for_each(change);
+        self.heap = entries.into();
     }
 
     /// How many are waiting.

@@ -2,6 +2,7 @@
 //!
 //! Immutable once made, shared by `Arc`. Not for: reading files (`wav`), streaming (`stream`), playing (`sampler`).
 
+use crate::source::MAX_SOURCE_CHANNELS;
 use std::path::PathBuf;
 
 /// Silent frames before and after the frames of a clip, so that an interpolator may read past both ends.
@@ -26,8 +27,9 @@ impl Clip {
     /// A clip that is all in memory; `channels` has one or two equally long slices.
     ///
     /// # Panics
-    /// If there is no channel, or they differ in length.
+    /// If there is no channel or more than two, or they differ in length.
     pub fn from_channels(rate: u32, channels: &[&[f32]]) -> Clip {
+        assert!(channels.len() <= MAX_SOURCE_CHANNELS, "a clip is mono or stereo");
         let frames = channels[0].len();
         assert!(channels.iter().all(|c| c.len() == frames), "the channels of a clip are equally long");
         let head = channels.iter().map(|c| guarded(c, frames)).collect();

@@ -55,6 +55,9 @@ impl Driver {
     }
 
     fn measure(&mut self, now: LocalTime, frames: usize, latency: Span) {
+        if frames == 0 {
+            return; // Nothing was allowed, so nothing can be told of it.
+        }
         let allowed = frames as f64 / f64::from(self.rate);
         let load = (self.clock.now() - now).as_secs_f64() / allowed;
         self.load += LOAD_WEIGHT * (load - self.load);

@@ -3,7 +3,6 @@
 //! Not for: devices or clocks. It is given a line from frames to local time and a slice to fill, so it renders the same
 //! offline, in a test or in a sound card's callback.
 
-use crate::clip::ClipId;
 use crate::event::{Action, Event, LatePolicy, Target, When};
 use crate::interp::Interp;
 use crate::lane::{Garbage, MAX_CLIPS, Stage, Supply};
@@ -28,6 +27,8 @@ const PREFETCH: f64 = 0.5;
 const PREFETCH_REACH: f64 = 16_384.0;
 /// Added to one block's length for events that mean "at once": the network thread's way from stamp to ring [300 us].
 const STEADY_MARGIN: Span = Span::from_micros(300);
+/// A cancel looks at all that waits: so many looks take as long as one event taken from the ring.
+const LOOKS_PER_EVENT: usize = 16;
 /// An event is late when its instant lies more than this before the first frame that can still be changed (frames).
 ///
 /// One, not zero: the map moves by fractions of a frame between two blocks, and an event on their edge moves with it.
@@ -111,7 +112,7 @@ impl Renderer {
         let rate = f64::from(settings.rate);
         Renderer {
             estimate,
-            schedule: Schedule::new(settings.agenda, settings.onset, settings.rate),
+            schedule: Schedule::new(settings.agenda, settings.onset, settings.rate, &estimate),
             clips: ClipTable::new(MAX_CLIPS),
             streams,
             voices: Voices::new(settings.voices, rate, settings.interp),
@@ -182,20 +183,29 @@ impl Renderer {
 
     /// Empties the rings. An event that means "at once" is due `delay` after its arrival.
     fn receive(&mut self, delay: Span) {
-        while let Ok(supply) = self.stage.supply.pop() {
+        // Each may hand something back: what finds no room waits, for nothing is freed here.
+        while !self.stage.garbage.is_full()
+            && let Ok(supply) = self.stage.supply.pop()
+        {
             self.take(supply);
         }
         while let Ok(estimate) = self.stage.estimates.pop() {
             self.estimate = estimate;
         }
-        for _ in 0..self.settings.drain {
-            let Ok(event) = self.stage.events.pop() else { break };
+        let mut budget = self.settings.drain;
+        while budget > 0
+            && let Ok(event) = self.stage.events.pop()
+        {
+            budget -= 1;
             count(&self.stage.counters.events);
             let immediate = matches!(event.when, When::Arrived(_));
             match event.action {
                 // These two act on what waits, so they do not wait behind it themselves.
                 Action::Panic if immediate => self.panic(),
-                Action::Cancel(id) if immediate => self.cancel(&event, id),
+                Action::Cancel(id) if immediate => {
+                    budget = budget.saturating_sub(self.schedule.len() / LOOKS_PER_EVENT);
+                    self.cancel(&event, id);
+                }
                 _ if self.schedule.push(event, delay, self.lead(&event.action)) => {}
                 _ => {
                     count(&self.stage.counters.refused);
@@ -222,16 +232,17 @@ impl Renderer {
         match supply {
             Supply::Clip(id, clip) => {
                 if let Err(clip) = self.clips.insert(id, clip) {
-                    self.discard(id, clip);
+                    self.discard(Garbage::Clip(id, clip));
                 }
             }
             Supply::Free(id) => {
+                self.voices.withdraw(Target::Clip(id));
                 self.voices.stop(Target::Clip(id), Born::LAST);
                 self.clips.retire(id);
             }
             Supply::Bank(number, bank) => {
                 if let Some(bank) = self.voices.register(number, bank) {
-                    let _ = self.stage.garbage.push(Garbage::Bank(bank));
+                    self.discard(Garbage::Bank(bank));
                 }
             }
         }
@@ -284,13 +295,14 @@ impl Renderer {
         let mut skip = 0.0;
         if let Some(late) = self.lateness(&placed, first) {
             match self.judge(&placed.event, late, horizon) {
-                LatePolicy::Drop if sounds(&placed.event.action) => {
-                    return count(&self.stage.counters.dropped);
-                }
+                LatePolicy::Drop => return count(&self.stage.counters.dropped),
                 LatePolicy::Trim => skip = at as f64 - placed.position,
-                LatePolicy::Play | LatePolicy::Drop => {}
+                LatePolicy::Play => {}
             }
             placed.position = at as f64;
+        } else if self.settings.onset == Onset::Frame {
+            // The map moved back by a fraction of a frame: a sample on its frame still begins with its first one.
+            placed.position = placed.position.max(at as f64);
         }
         let seed = match placed.event.when {
             When::At(due) => due.bits(),
@@ -316,7 +328,10 @@ impl Renderer {
     fn judge(&mut self, event: &Event, frames: f64, horizon: &Horizon) -> LatePolicy {
         let When::At(due) = event.when else { return LatePolicy::Play };
         let by = horizon.map.span_of(frames);
-        let policy = event.late.unwrap_or(self.settings.late);
+        let policy = match event.late.unwrap_or(self.settings.late) {
+            policy if sounds(&event.action) => policy,
+            _ => LatePolicy::Play,
+        };
         count(&self.stage.counters.late);
         self.stage.counters.file_lateness(by);
         self.report(Report::Late { from: event.from, due, by, policy });
@@ -334,6 +349,8 @@ impl Renderer {
                     count(&self.stage.counters.dropped);
                 }
             }
+            // One frame is all there is to trim.
+            Action::Click { .. } if start.skip > 0.0 => {}
             Action::Click { gain } => {
                 for channel in &mut self.bus {
                     channel[frame] += gain;
@@ -373,7 +390,7 @@ impl Renderer {
     }
 
     fn cancel(&mut self, event: &Event, id: Option<crate::VoiceId>) {
-        let count = self.schedule.cancel(id) + self.voices.withdraw(id);
+        let count = self.schedule.cancel(id) + self.voices.withdraw(id.map_or(Target::All, Target::Voice));
         self.report(Report::Cancelled { from: event.from, count: count as u32 });
     }
 
@@ -388,18 +405,23 @@ impl Renderer {
         while let Some(reader) = self.voices.take_reader() {
             self.streams.close(reader);
         }
-        while let Some((id, clip)) = self.clips.take_retired() {
-            self.discard(id, clip);
+        while !self.stage.garbage.is_full()
+            && let Some((id, clip)) = self.clips.take_retired()
+        {
+            self.discard(Garbage::Clip(id, clip));
         }
     }
 
-    fn discard(&mut self, id: ClipId, clip: Arc<crate::Clip>) {
-        // The ring has a place for every clip there can be, so this cannot fail.
-        let _ = self.stage.garbage.push(Garbage::Clip(id, clip));
+    /// Hands something back, when the ring was seen to have room.
+    fn discard(&mut self, garbage: Garbage) {
+        let _ = self.stage.garbage.push(garbage);
     }
 }
 
-/// Whether a late policy applies: changes and stops of what sounds already are always carried out.
+/// Whether a late policy applies: changes and stops of what sounds already are carried out, however late.
 fn sounds(action: &Action) -> bool {
     matches!(action, Action::Play(_) | Action::Tone(_) | Action::Instrument(_) | Action::Click { .. })
 }
+
+#[cfg(test)]
+mod tests;

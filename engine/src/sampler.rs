@@ -102,6 +102,11 @@ impl Sampler {
         Arc::ptr_eq(&self.clip, clip)
     }
 
+    /// Whether nothing is left to be heard at its present speed.
+    pub(crate) fn is_over(&self) -> bool {
+        self.position >= self.end(Kernel::choose(self.interp, self.step.value()).reach())
+    }
+
     /// Hands the stream back.
     pub(crate) fn take_reader(&mut self) -> Option<Box<StreamReader>> {
         self.reader.take()

@@ -43,7 +43,8 @@ pub(crate) struct Horizon {
     pub(crate) estimate: ClockEstimate,
 }
 
-/// Waiting events, by the time their work begins. `RT:` everything but [`Schedule::new`].
+/// Waiting events, by the time their work begins. `RT:` everything but [`Schedule::new`] and
+/// [`Schedule::set_rate`].
 ///
 /// A change or a click happens on the frame nearest to its instant. A start is taken up some frames earlier, its lead:
 /// one, so that a change of the same instant that came after it finds it there; as many as an interpolator rings ahead of
@@ -55,14 +56,15 @@ pub(crate) struct Schedule {
     seq: u32,
     onset: Onset,
     rate: u32,
-    /// Keys count from here, so that they order across an era's end.
-    ensemble_origin: Option<EnsembleTime>,
-    local_origin: Option<LocalTime>,
+    /// Keys count from here, so that they order across an era's end: instants of the start, for no sender may choose where
+    /// the order of times has its seam, 68 years away.
+    ensemble_origin: EnsembleTime,
+    local_origin: LocalTime,
 }
 
 impl Schedule {
-    /// Room for `capacity` events in all, for frames of so many a second (Hz).
-    pub(crate) fn new(capacity: usize, onset: Onset, rate: u32) -> Schedule {
+    /// Room for `capacity` events in all, for frames of so many a second (Hz). `start` is about now.
+    pub(crate) fn new(capacity: usize, onset: Onset, rate: u32, start: &ClockEstimate) -> Schedule {
         Schedule {
             timed: Agenda::new(capacity),
             immediate: Agenda::new(capacity),
@@ -70,14 +72,22 @@ impl Schedule {
             seq: 0,
             onset,
             rate,
-            ensemble_origin: None,
-            local_origin: None,
+            ensemble_origin: start.ensemble_at(start.anchor()),
+            local_origin: start.anchor(),
         }
     }
 
-    /// The device runs at another rate (Hz) now. Waiting events stay: they wait in time, not in frames.
+    /// The device runs at another rate (Hz) now. Waiting events stay: they wait in time, not in frames. Their leads
+    /// become as many frames as last as long, for keys that do not fit them would hold up what comes after.
     pub(crate) fn set_rate(&mut self, rate: u32) {
-        self.rate = rate;
+        let old = std::mem::replace(&mut self.rate, rate);
+        let revise = |entry: &mut Entry| {
+            let due = Span::from_ticks(entry.key) + early(entry.lead, old);
+            entry.lead = (u64::from(entry.lead) * u64::from(rate)).div_ceil(u64::from(old)) as u32;
+            entry.key = (due - early(entry.lead, rate)).ticks();
+        };
+        self.timed.revise(revise);
+        self.immediate.revise(revise);
     }
 
     /// Files an event; one that means "at once" is due `delay` after its arrival. `false` if there is no room.
@@ -89,22 +99,15 @@ impl Schedule {
         }
         self.seq = self.seq.wrapping_add(1);
         let lead = if self.starts_between_frames(&event.action) { lead.max(1) } else { 0 };
-        let early = match lead {
-            // Half a frame, so that keys order by the frames they round to; a tick less, because halves round up.
-            0 => Span::from_ratio(1, 2 * i128::from(self.rate)) - Span::from_ticks(1),
-            lead => Span::from_ratio(i128::from(lead), i128::from(self.rate)),
-        };
+        let early = early(lead, self.rate);
         let seq = self.seq;
         let entry = |since: Span, event| Entry { key: (since - early).ticks(), seq, lead, event };
         match event.when {
-            When::At(due) => {
-                let origin = *self.ensemble_origin.get_or_insert(due);
-                self.timed.push(entry(due - origin, event))
-            }
+            When::At(due) => self.timed.push(entry(due - self.ensemble_origin, event)),
             When::Arrived(arrival) => {
                 let due = arrival + delay;
-                let origin = *self.local_origin.get_or_insert(due);
-                self.immediate.push(entry(due - origin, Event { when: When::Arrived(due), ..event }))
+                let event = Event { when: When::Arrived(due), ..event };
+                self.immediate.push(entry(due - self.local_origin, event))
             }
         }
     }
@@ -142,6 +145,15 @@ impl Schedule {
     }
 }
 
+/// How long before its instant an event is taken up.
+fn early(lead: u32, rate: u32) -> Span {
+    match lead {
+        // Half a frame, so that keys order by the frames they round to; a tick less, because halves round up.
+        0 => Span::from_ratio(1, 2 * i128::from(rate)) - Span::from_ticks(1),
+        lead => Span::from_ratio(i128::from(lead), i128::from(rate)),
+    }
+}
+
 fn place(entry: &Entry, horizon: &Horizon) -> Placed {
     let due = match entry.event.when {
         When::At(due) => horizon.estimate.local_at(due),
@@ -169,6 +181,10 @@ mod tests {
         }
     }
 
+    fn empty(capacity: usize, onset: Onset) -> Schedule {
+        Schedule::new(capacity, onset, 1, &toy().estimate)
+    }
+
     fn at(secs: f64, action: Action) -> Event {
         let due = EnsembleTime::from_bits(1 << 40) + Span::from_secs_f64(secs);
         Event { when: When::At(due), from: Origin(0), late: None, action }
@@ -189,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_block_takes_what_begins_inside_it_and_leaves_its_end() {
-        let mut schedule = Schedule::new(8, Onset::Subframe, 1);
+        let mut schedule = empty(8, Onset::Subframe);
         for secs in [3.49, 3.5, 7.4, 7.5, 8.0] {
             assert!(schedule.push(at(secs, click()), Span::ZERO, 0));
         }
@@ -199,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_clip_begins_ahead_of_its_onset_and_a_click_does_not_wait_for_it() {
-        let mut schedule = Schedule::new(8, Onset::Subframe, 1);
+        let mut schedule = empty(8, Onset::Subframe);
         schedule.push(at(10.3, play()), Span::ZERO, 4);
         schedule.push(at(6.2, click()), Span::ZERO, 0);
         assert_eq!(begins(&mut schedule, 6), []);
@@ -209,17 +225,17 @@ mod tests {
 
     #[test]
     fn whole_frames_need_no_interpolation() {
-        let mut schedule = Schedule::new(8, Onset::Subframe, 1);
+        let mut schedule = empty(8, Onset::Subframe);
         schedule.push(at(5.000_01, play()), Span::ZERO, 0);
         assert_eq!(schedule.next_before(9, &toy()).map(|p| (p.position, p.begin)), Some((5.0, 4)));
-        let mut rounding = Schedule::new(8, Onset::Frame, 1);
+        let mut rounding = empty(8, Onset::Frame);
         rounding.push(at(5.6, play()), Span::ZERO, 16);
         assert_eq!(rounding.next_before(9, &toy()).map(|p| (p.position, p.begin)), Some((6.0, 6)));
     }
 
     #[test]
     fn one_instant_keeps_the_order_of_arrival_and_starts_come_before_changes() {
-        let mut schedule = Schedule::new(8, Onset::Subframe, 1);
+        let mut schedule = empty(8, Onset::Subframe);
         let tone = Action::Tone(Tone { freq: 1.0, wave: Wave::Sine, shape: VoiceShape::default() });
         for action in [Action::Stop(Target::All), tone, click(), tone] {
             schedule.push(at(2.3, action), Span::ZERO, 0);
@@ -231,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_jump_of_the_ensemble_moves_timed_events_only() {
-        let mut schedule = Schedule::new(8, Onset::Subframe, 1);
+        let mut schedule = empty(8, Onset::Subframe);
         schedule.push(at(5.0, click()), Span::ZERO, 0);
         let arrived = When::Arrived(LocalTime::from_ticks(0) + Span::from_secs(4));
         let event = Event { when: arrived, from: Origin(0), late: None, action: click() };
@@ -247,8 +263,30 @@ mod tests {
     }
 
     #[test]
+    fn a_time_long_past_disturbs_no_order() {
+        let mut schedule = empty(8, Onset::Subframe);
+        // As far back as a timetag can be: half an era before what comes then.
+        for secs in [5.0 - f64::from(1 << 30) * 2.0, 8.0, 3.0] {
+            schedule.push(at(secs, click()), Span::ZERO, 0);
+        }
+        assert_eq!(begins(&mut schedule, 9), [0, 3, 8]);
+    }
+
+    #[test]
+    fn at_another_rate_a_long_lead_holds_nothing_up() {
+        let mut schedule = empty(8, Onset::Subframe);
+        schedule.push(at(100.0, play()), Span::ZERO, 50);
+        schedule.push(at(60.0, click()), Span::ZERO, 0);
+        schedule.set_rate(4);
+        let map = FrameMap::new(0, LocalTime::from_ticks(0), 4.0);
+        let horizon = Horizon { map, ..toy() };
+        let taken = |end| schedule.next_before(end, &horizon).map(|placed| placed.begin);
+        assert_eq!([199, 201, 240, 241].map(taken), [None, Some(200), None, Some(240)]);
+    }
+
+    #[test]
     fn both_agendas_share_one_capacity() {
-        let mut schedule = Schedule::new(2, Onset::Subframe, 1);
+        let mut schedule = empty(2, Onset::Subframe);
         assert!(schedule.push(at(5.0, click()), Span::ZERO, 0));
         let when = When::Arrived(LocalTime::from_ticks(0));
         let now = Event { when, from: Origin(0), late: None, action: click() };

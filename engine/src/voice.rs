@@ -131,6 +131,12 @@ impl Voice {
         self.wait > 0
     }
 
+    /// Whether nothing of it is left to be heard.
+    pub(crate) fn is_over(&self) -> bool {
+        let played = matches!(&self.sound, Sound::Clip(sampler) if sampler.is_over());
+        played || self.envelope.sounding(1) == 0
+    }
+
     pub(crate) fn is_meant(&self, target: Target) -> bool {
         match target {
             Target::All => true,
@@ -189,7 +195,7 @@ impl Voice {
             (Sound::Instrument { .. }, Some(instrument)) => instrument,
             (Sound::Instrument { .. }, None) => return false,
         };
-        let channels = source.channels();
+        let channels = source.channels().min(MAX_SOURCE_CHANNELS);
         let mut run = runs.each_mut().map(|run| &mut run[..sounding]);
         run[..channels].iter_mut().for_each(|channel| channel.fill(0.0));
         let count = match source.fill(&mut run) {

@@ -156,10 +156,10 @@ impl Voices {
         reached
     }
 
-    /// Withdraws voices (of this id, or all) that were taken up ahead of their onset and are silent yet; how many.
-    pub fn withdraw(&mut self, id: Option<VoiceId>) -> usize {
+    /// Withdraws the voices meant that were taken up ahead of their onset and are silent yet; how many.
+    pub fn withdraw(&mut self, target: Target) -> usize {
         let before = self.len();
-        self.drop_where(|voice| voice.is_waiting() && id.is_none_or(|id| voice.has_id(id)));
+        self.drop_where(|voice| voice.is_waiting() && voice.is_meant(target));
         before - self.len()
     }
 
@@ -236,6 +236,10 @@ impl Voices {
     }
 
     fn begin(&mut self, voice: Voice) {
+        if voice.is_over() {
+            // It came too late to be heard at all, and takes nobody's place.
+            return self.end(voice);
+        }
         if self.len() >= self.max {
             self.steal();
         }
@@ -302,16 +306,20 @@ impl Voices {
     }
 
     fn drop_slot(&mut self, slot: usize) {
-        if let Some(voice) = self.slots[slot].take()
-            && let Sound::Clip(mut sampler) = voice.sound
-        {
+        if let Some(voice) = self.slots[slot].take() {
+            self.end(voice);
+        }
+        while self.top > 0 && self.slots[self.top - 1].is_none() {
+            self.top -= 1;
+        }
+    }
+
+    fn end(&mut self, voice: Voice) {
+        if let Sound::Clip(mut sampler) = voice.sound {
             self.starved += sampler.take_starved();
             if let Some(reader) = sampler.take_reader() {
                 self.readers.push(reader);
             }
-        }
-        while self.top > 0 && self.slots[self.top - 1].is_none() {
-            self.top -= 1;
         }
     }
 }

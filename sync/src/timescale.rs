@@ -176,9 +176,10 @@ mod tests {
     #[test]
     fn it_strays_no_faster_from_a_wall_clock_that_is_slewed_or_stepped_a_little() {
         // By how much the wall clock is moved at each second: 9 ms at once, or 500 ppm for two minutes.
-        for moved in [|second: u32| f64::from(second >= 300) * 9e-3, |second: u32| {
-            f64::from(second.clamp(300, 420) - 300) * 500e-6
-        }] {
+        for moved in [
+            |second: u32| f64::from(second >= 300) * 9e-3,
+            |second: u32| f64::from(second.clamp(300, 420) - 300) * 500e-6,
+        ] {
             let mut scale = Timescale::new(wall(0.0, -20.0, Span::ZERO), FollowWall::Follow);
             for second in 1..=6_000 {
                 let anchor = wall(f64::from(second), -20.0, Span::from_secs_f64(moved(second)));

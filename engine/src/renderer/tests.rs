@@ -1,0 +1,194 @@
+//! What is late, what comes with the device's moods, and what is handed back: each in a block or two.
+
+use super::*;
+use crate::event::{Origin, Param, Play, VoiceId, VoiceShape};
+use crate::lane::{Control, lane};
+use crate::source::{Instrument, Progress, Run, Source};
+use crate::{Clip, ClipId, MAX_CLIPS};
+use downbeat_sync::{EnsembleTime, LocalTime};
+use std::sync::atomic::Ordering;
+
+const RATE: u32 = 48_000;
+const BLOCK: usize = 64;
+
+/// A mono renderer whose clocks start at 0, and whose map may be moved.
+struct Bench {
+    control: Control,
+    renderer: Renderer,
+    /// How much later than the exact line the map has it (frames).
+    map_late: f64,
+}
+
+impl Bench {
+    fn new(settings: Settings) -> Bench {
+        let settings = Settings { rate: RATE, channels: 1, limiter: false, ..settings };
+        let (control, stage) = lane(settings.agenda);
+        let estimate = ClockEstimate::new(LocalTime::from_ticks(0), EnsembleTime::from_bits(0));
+        let mut bench = Bench {
+            control,
+            renderer: Renderer::new(settings, stage, Streams::none(), estimate),
+            map_late: 0.0,
+        };
+        bench.clip(0, &[1.0, 0.5]);
+        bench
+    }
+
+    fn clip(&mut self, place: u16, frames: &[f32]) {
+        let clip = Arc::new(Clip::from_channels(RATE, &[frames]));
+        assert!(self.control.supply(Supply::Clip(ClipId(place), clip)).is_ok());
+    }
+
+    /// Sends an event due at a frame.
+    fn send(&mut self, frame: f64, action: Action) {
+        let due = EnsembleTime::from_bits(0) + Span::from_secs_f64(frame / f64::from(RATE));
+        let event = Event { when: When::At(due), from: Origin(0), late: None, action };
+        self.control.send(event).expect("the ring has room");
+    }
+
+    fn block(&mut self) -> [f32; BLOCK] {
+        let first = self.renderer.frame();
+        let line = FrameMap::new(0, LocalTime::from_ticks(0), f64::from(RATE));
+        let local = line.local_at(first) + line.span_of(self.map_late);
+        let mut out = [0.0; BLOCK];
+        self.renderer.render(FrameMap { frame: first, local, ..line }, Span::ZERO, &mut out);
+        out
+    }
+
+    fn counted(&self, counter: impl Fn(&crate::Counters) -> &std::sync::atomic::AtomicU64) -> u64 {
+        counter(self.control.counters()).load(Ordering::Relaxed)
+    }
+}
+
+fn play(place: u16, looped: bool, id: Option<VoiceId>) -> Action {
+    let shape = VoiceShape { id, ..VoiceShape::default() };
+    Action::Play(Play { clip: ClipId(place), rate: 1.0, start: 0.0, looped, shape })
+}
+
+fn click() -> Action {
+    Action::Click { gain: 1.0 }
+}
+
+#[test]
+fn a_late_change_is_carried_out_and_reported_so_whatever_the_policy() {
+    let mut bench = Bench::new(Settings { late: LatePolicy::Drop, ..Settings::default() });
+    bench.block();
+    bench.send(3.0, Action::MasterGain { value: 0.5, seconds: 0.0 });
+    bench.send(4.0, click());
+    bench.send(80.0, click());
+    let out = bench.block();
+    assert_eq!((out[16], out.iter().sum::<f32>()), (0.5, 0.5));
+    let policies = [(); 2].map(|()| match bench.control.report() {
+        Some(Report::Late { policy, .. }) => policy,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(policies, [LatePolicy::Play, LatePolicy::Drop]);
+    assert_eq!(bench.counted(|c| &c.dropped), 1);
+}
+
+#[test]
+fn a_trimmed_sound_that_is_over_is_not_heard_and_takes_nobodys_place() {
+    let mut bench = Bench::new(Settings { late: LatePolicy::Trim, voices: 1, ..Settings::default() });
+    bench.clip(1, &[1.0; 100]);
+    bench.send(32.0, play(1, true, Some(VoiceId(1))));
+    bench.block();
+    for late in [play(0, false, None), click()] {
+        bench.send(10.0, late);
+    }
+    assert_eq!(bench.block(), [1.0; BLOCK]);
+    assert_eq!((bench.counted(|c| &c.late), bench.counted(|c| &c.stolen)), (2, 0));
+}
+
+#[test]
+fn a_sample_on_its_frame_keeps_its_first_frame_when_the_map_moves_back_over_it() {
+    let mut bench = Bench::new(Settings { onset: Onset::Frame, ..Settings::default() });
+    // Of the next block by the first map; by the second map half a frame before it.
+    bench.send(BLOCK as f64 - 0.4, play(0, false, None));
+    bench.block();
+    bench.map_late = 0.2;
+    let out = bench.block();
+    assert_eq!(out[..3], [1.0, 0.5, 0.0]);
+    assert_eq!(bench.counted(|c| &c.late), 0);
+}
+
+#[test]
+fn a_clip_freed_before_its_stream_was_heard_stays_silent() {
+    let mut bench = Bench::new(Settings::default());
+    let clip = Arc::new(Clip::streamed(RATE, 100_000, 300, &[&[0.5; 400]], "gone.wav".into()));
+    assert!(bench.control.supply(Supply::Clip(ClipId(7), clip)).is_ok());
+    // Its end is near the head's, so that it is taken up long before its onset.
+    bench.send(1_000.0, play(7, false, None));
+    bench.block();
+    assert_eq!(bench.control.counters().voices.load(Ordering::Relaxed), 1);
+    assert!(bench.control.supply(Supply::Free(ClipId(7))).is_ok());
+    bench.block();
+    assert!(matches!(bench.control.garbage(), Some(Garbage::Clip(ClipId(7), _))));
+}
+
+#[test]
+fn changes_find_their_voice_after_a_year_without_a_pause() {
+    let mut bench = Bench::new(Settings::default());
+    let year = u64::from(RATE) * 86_400 * 365;
+    bench.renderer.next = year - year % BLOCK as u64;
+    let first = bench.renderer.next as f64;
+    bench.send(first + 20.0, play(0, true, Some(VoiceId(1))));
+    bench.send(first + 40.0, Action::Set { id: VoiceId(1), param: Param::Gain, value: 0.0, seconds: 0.0 });
+    let out = bench.block();
+    assert_eq!(out[19..23], [0.0, 1.0, 0.5, 1.0]);
+    assert_eq!(out[39..42], [0.5, 0.0, 0.0]);
+}
+
+#[test]
+fn a_flood_of_cancels_is_spread_over_blocks() {
+    let mut bench = Bench::new(Settings { agenda: 4_096, ..Settings::default() });
+    for n in 0..2_048 {
+        bench.send(f64::from(RATE) + f64::from(n), click());
+    }
+    bench.block();
+    let taken = bench.counted(|c| &c.events);
+    for _ in 0..1_000 {
+        let (when, from) = (When::Arrived(LocalTime::from_ticks(0)), Origin(0));
+        let event = Event { when, from, late: None, action: Action::Cancel(Some(VoiceId(3))) };
+        bench.control.send(event).expect("the ring has room");
+    }
+    bench.block();
+    assert!((1..20).contains(&(bench.counted(|c| &c.events) - taken)));
+}
+
+/// An instrument of which it is known whether it was freed.
+struct Owned(#[expect(dead_code, reason = "held, to be counted")] Arc<()>);
+
+impl Source for Owned {
+    fn channels(&self) -> usize {
+        1
+    }
+
+    fn fill(&mut self, _: &mut Run<'_>) -> Progress {
+        Progress::Playing
+    }
+}
+
+impl Instrument for Owned {
+    fn start(&mut self, _: Start, _: &[f32]) {}
+}
+
+#[test]
+fn nothing_is_freed_however_long_nobody_collects() {
+    let mut bench = Bench::new(Settings::default());
+    let alive = Arc::new(());
+    for n in 0..2 * MAX_CLIPS {
+        let bank: crate::Bank = Box::new([Box::new(Owned(Arc::clone(&alive))) as Box<dyn Instrument>]);
+        // Half of them for a place there is not.
+        let number = if n % 2 == 0 { 0 } else { u8::MAX };
+        assert!(bench.control.supply(Supply::Bank(number, bank)).is_ok());
+    }
+    for _ in 0..10 {
+        bench.block();
+    }
+    assert_eq!(Arc::strong_count(&alive), 1 + 2 * MAX_CLIPS);
+    for _ in 0..10 {
+        while bench.control.garbage().is_some() {}
+        bench.block();
+    }
+    // All but the one in use.
+    assert_eq!(Arc::strong_count(&alive), 2);
+}
