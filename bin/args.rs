@@ -108,7 +108,7 @@ pub(crate) struct ListenArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) bind: Option<IpAddr>,
     /// Multicast group to join
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = quantity::group)]
     pub(crate) multicast: Vec<IpAddr>,
     /// Port to listen on; 0 lets the system choose
     #[arg(long, default_value_t = 9000)]
@@ -147,7 +147,7 @@ pub(crate) struct RenderArgs {
     /// Output channels
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) channels: u16,
-    /// Go on so long after the last event of the score
+    /// Go on so long after the last event of the score, which may be a day after its beginning
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = quantity::duration)]
     pub(crate) tail: Span,
     /// Frames rendered at a time, as a sound card would ask for them; the output does not depend on it

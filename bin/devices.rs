@@ -1,6 +1,7 @@
 //! `downbeat devices`: what a node could play on.
 
 use crate::args::DevicesArgs;
+use crate::output::results;
 use downbeat_engine::device::{DeviceListing, HostListing, list};
 use serde_json::{Value, json};
 
@@ -8,32 +9,30 @@ use serde_json::{Value, json};
 pub(crate) fn run(args: DevicesArgs) -> anyhow::Result<()> {
     let hosts = list();
     if args.json {
-        println!("{}", Value::Array(hosts.iter().map(as_json).collect()));
+        results(Value::Array(hosts.iter().map(as_json).collect()))
     } else {
-        hosts.iter().for_each(print);
-    }
-    Ok(())
-}
-
-fn print(host: &HostListing) {
-    println!("{}", host.host);
-    match &host.devices {
-        Ok(devices) => devices.iter().for_each(print_device),
-        Err(why) => println!("    none: {why}"),
+        results(hosts.iter().map(as_text).collect::<Vec<_>>().join("\n"))
     }
 }
 
-fn print_device(device: &DeviceListing) {
+fn as_text(host: &HostListing) -> String {
+    let devices = match &host.devices {
+        Ok(devices) => devices.iter().map(device_text).collect(),
+        Err(why) => format!("\n    none: {why}"),
+    };
+    format!("{}{devices}", host.host)
+}
+
+fn device_text(device: &DeviceListing) -> String {
     let default = if device.default { " (default)" } else { "" };
-    println!("    {}{default}", device.name);
-    if device.description != device.name {
-        println!("        {}", device.description);
-    }
+    let described = Some(&device.description).filter(|description| **description != device.name);
+    let described = described.map_or(String::new(), |description| format!("\n        {description}"));
     let channels = span(device.channels.first().zip(device.channels.last()));
     let rates: Vec<_> = device.rates.iter().map(|(min, max)| span(Some((min, max)))).collect();
     let blocks =
         device.blocks.map_or(String::new(), |(min, max)| format!(", {} frames", span(Some((min, max)))));
-    println!("        {channels} channels, {} Hz{blocks}", rates.join(", "));
+    let name = &device.name;
+    format!("\n    {name}{default}{described}\n        {channels} channels, {} Hz{blocks}", rates.join(", "))
 }
 
 /// `2` or `1 to 8`.

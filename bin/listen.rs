@@ -1,6 +1,7 @@
 //! `downbeat listen`: prints what arrives and when, without holding anything back.
 
 use crate::args::ListenArgs;
+use crate::output::{note, results};
 use crate::quantity::rfc3339;
 use crate::score::Recorder;
 use crate::send::line;
@@ -12,7 +13,6 @@ use downbeat_net::{ConnId, Endpoint, Handler, NetCounters, Outgoing, Reactor, So
 use downbeat_sync::{Clock, EnsembleTime, LocalTime, Span, WallAnchor};
 use serde_json::json;
 use std::collections::HashMap;
-use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ pub(crate) fn run(args: ListenArgs) -> anyhow::Result<()> {
         stop: reactor.handle(),
     };
     let over = if args.tcp { "udp+tcp" } else { "udp" };
-    eprintln!("downbeat: listening on {over} {place}");
+    note(format_args!("listening on {over} {place}"));
     reactor.run(&mut listener).context("cannot receive")?;
     listener.finish()
 }
@@ -67,8 +67,7 @@ struct Listener {
 impl Handler for Listener {
     fn on_packet(&mut self, arrival: LocalTime, from: Endpoint, packet: &[u8]) {
         let arrived = self.anchor.wall - (self.anchor.local - arrival);
-        let shown = self.show(arrived, from, packet).map_err(anyhow::Error::new);
-        if let Err(error) = shown.and_then(|()| self.record(arrived, packet)) {
+        if let Err(error) = self.show(arrived, from, packet).and_then(|()| self.record(arrived, packet)) {
             self.failure.get_or_insert(error);
             self.stop.stop();
         }
@@ -101,35 +100,34 @@ impl Handler for Listener {
 
 impl Listener {
     /// A line for each message of the packet.
-    fn show(&self, arrived: EnsembleTime, from: Endpoint, packet: &[u8]) -> io::Result<()> {
+    fn show(&self, arrived: EnsembleTime, from: Endpoint, packet: &[u8]) -> anyhow::Result<()> {
         let from = match from {
             Endpoint::Tcp(conn) => {
                 self.peers.get(&conn).map_or(from.to_string(), |peer| format!("tcp {peer}"))
             }
             Endpoint::Udp(_) => from.to_string(),
         };
-        let mut out = io::stdout().lock();
         for item in osc::read(packet) {
             match (&self.form, item) {
                 (Form::Text, Ok(timed)) => {
                     let due = due(timed.timetag, arrived);
                     let message = line(timed.message.address(), timed.message.args());
-                    writeln!(out, "{} {from}  {due}  {message}", rfc3339(arrived))?;
+                    results(format_args!("{} {from}  {due}  {message}", rfc3339(arrived)))?;
                 }
                 (Form::Text, Err(why)) => {
                     let len = packet.len();
-                    writeln!(out, "{} {from}  not OSC ({len} bytes): {why}", rfc3339(arrived))?;
+                    results(format_args!("{} {from}  not OSC ({len} bytes): {why}", rfc3339(arrived)))?;
                 }
-                (Form::Json, Ok(timed)) => writeln!(out, "{}", as_json(timed, arrived, &from))?,
+                (Form::Json, Ok(timed)) => results(as_json(timed, arrived, &from))?,
                 (Form::Json, Err(why)) => {
                     let error = json!({
                         "arrived": rfc3339(arrived), "from": from, "error": why.to_string(), "bytes": packet.len(),
                     });
-                    writeln!(out, "{error}")?;
+                    results(error)?;
                 }
             }
         }
-        out.flush()
+        Ok(())
     }
 
     fn record(&mut self, arrived: EnsembleTime, packet: &[u8]) -> anyhow::Result<()> {
@@ -145,19 +143,10 @@ impl Listener {
     fn finish(mut self) -> anyhow::Result<()> {
         if let Some(recorder) = self.recorder.take() {
             let count = recorder.finish()?;
-            eprintln!("downbeat: recorded {count} bundles");
+            note(format_args!("recorded {count} bundles"));
         }
-        match self.failure {
-            // `downbeat listen | head` has what it wanted.
-            Some(error) if is_broken_pipe(&error) => Ok(()),
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
+        self.failure.map_or(Ok(()), Err)
     }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// An instant against an arrival: `at once`, `in 500 ms`, `late 2.5 ms`.

@@ -9,6 +9,7 @@ mod config;
 mod devices;
 mod listen;
 mod node;
+mod output;
 mod play;
 mod quantity;
 mod render;
@@ -20,6 +21,7 @@ mod value;
 
 use args::{Cli, Command, General};
 use downbeat_sync::Clock;
+use output::Unread;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing::level_filters::LevelFilter;
@@ -39,9 +41,10 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Unread>() => ExitCode::SUCCESS,
         Err(error) => {
             // `{:#}`: the whole chain, from what was wanted to what the system said.
-            eprintln!("downbeat: {error:#}");
+            output::note(format_args!("{error:#}"));
             if error.is::<WrongUsage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
@@ -70,6 +73,8 @@ fn log_to_stderr(general: &General) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // It would tell stderr that stderr cannot be written to, and panic.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(general.verbose > 0)
         .without_time()

@@ -8,6 +8,7 @@
 mod edge;
 
 use crate::args::NodeArgs;
+use crate::output::note;
 use crate::stop;
 use anyhow::Context;
 use downbeat_engine::device::priority::{Grant, NETWORK_PRIORITY, lock_memory, raise_this_thread};
@@ -157,10 +158,10 @@ fn announce(args: &NodeArgs, place: SocketAddr, device: &Device, samples: usize,
     if state.realtime == Grant::Refused {
         tracing::warn!("no real-time priority: sound may stutter under load (README.md, On a headless Pi)");
     }
-    eprintln!(
-        "downbeat: node \"{}\" is ready on udp+tcp {place}, {} \"{}\" {} Hz {} channels, {samples} samples, after {took}",
+    note(format_args!(
+        "node \"{}\" is ready on udp+tcp {place}, {} \"{}\" {} Hz {} channels, {samples} samples, after {took}",
         args.name, state.host, state.device, state.format.rate, state.format.channels
-    );
+    ));
 }
 
 fn finish(edge: Edge, recorder: Option<Recorder>, args: &NodeArgs) -> anyhow::Result<()> {
@@ -173,6 +174,6 @@ fn finish(edge: Edge, recorder: Option<Recorder>, args: &NodeArgs) -> anyhow::Re
         anyhow::bail!("the recording {} is incomplete", path.display());
     }
     let (frames, lost) = (counters.frames.load(Relaxed), counters.lost.load(Relaxed));
-    eprintln!("downbeat: recorded {frames} frames to {}, {lost} of them lost", path.display());
+    note(format_args!("recorded {frames} frames to {}, {lost} of them lost", path.display()));
     Ok(())
 }

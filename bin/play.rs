@@ -1,6 +1,7 @@
 //! `downbeat play`: a score in real time, every bundle sent ahead of its instant to every target.
 
 use crate::args::PlayArgs;
+use crate::output::note;
 use crate::quantity::{Instant, rfc3339};
 use crate::score::Score;
 use crate::stop;
@@ -27,13 +28,13 @@ pub(crate) fn run(args: PlayArgs) -> anyhow::Result<()> {
     })?;
 
     let zero = args.at.unwrap_or(Instant::After(args.lead)).from(clock.anchor().wall);
-    eprintln!(
-        "downbeat: {} bundles over {}, targets: {}, time 0 at {}",
+    note(format_args!(
+        "{} bundles over {}, targets: {}, time 0 at {}",
         score.bundles().len(),
         score.end(),
         players.len(),
         rfc3339(zero)
-    );
+    ));
     for bundle in score.bundles() {
         if !wait_until(zero + bundle.at - args.lead, clock, &stopped) {
             players.iter_mut().for_each(Player::cancel);

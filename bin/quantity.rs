@@ -1,9 +1,11 @@
-//! Quantities as people write them: durations (`200ms`, `1.5s`), instants (`+200ms`, RFC 3339), gains in decibels.
+//! Quantities as people write them: durations (`200ms`, `1.5s`), instants (`+200ms`, RFC 3339),
+//! milliseconds of flags whose name says so, multicast groups.
 //!
 //! Not for: clocks. An [`Instant`] that is relative becomes a time only when the command says from when.
 
 use downbeat_sync::{EnsembleTime, Span};
 use jiff::{SignedDuration, Timestamp};
+use std::net::IpAddr;
 
 /// When something is to happen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,6 +57,14 @@ pub(crate) fn instant(text: &str) -> Result<Instant, String> {
         .parse()
         .map_err(|_| "give +200ms (from now) or a time such as 2026-11-20T20:00:00.5+01:00".to_owned())?;
     Ok(Instant::At(EnsembleTime::from_unix_nanos(time.as_nanosecond())))
+}
+
+/// The address of a multicast group.
+pub(crate) fn group(text: &str) -> Result<IpAddr, String> {
+    let group = text.parse().ok().filter(IpAddr::is_multicast);
+    group.ok_or_else(|| {
+        "give an address from 224.0.0.0 to 239.255.255.255, or one that starts with ff".to_owned()
+    })
 }
 
 /// A time as RFC 3339 in UTC, to the microsecond.

@@ -4,6 +4,7 @@
 //! handed over long before any block could need it.
 
 use crate::args::RenderArgs;
+use crate::output::note;
 use crate::score::Score;
 use anyhow::{Context, bail};
 use downbeat_engine::{
@@ -20,10 +21,22 @@ use std::sync::atomic::Ordering::Relaxed;
 const AHEAD: Span = Span::from_secs(2);
 /// Refused bundles that are told one by one.
 const TOLD: u64 = 10;
+/// No score is longer, but one whose timetags are of the wall clock is: it would fill the disk.
+const LONGEST: Span = Span::from_secs(24 * 3_600);
 
 /// Renders the whole score.
 pub(crate) fn run(args: RenderArgs) -> anyhow::Result<()> {
     let score = Score::read(&args.score)?;
+    if score.end() > LONGEST {
+        bail!(
+            "the score {} goes on for {}, more than {LONGEST}: its timetags must count from 0, not from 1900",
+            args.score.display(),
+            score.end()
+        );
+    }
+    if args.out.canonicalize().is_ok_and(|out| args.score.canonicalize().is_ok_and(|score| score == out)) {
+        bail!("{} is the score: name another file for the sound", args.out.display());
+    }
     let frames = frames_of(score.end() + args.tail, args.rate);
     let settings = Settings {
         rate: args.rate,
@@ -140,27 +153,27 @@ impl Sender {
     fn summarize(&self, args: &RenderArgs, length: Span, peak: f32) {
         let counters = self.control.counters();
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Relaxed);
-        eprintln!(
-            "downbeat: {} of {} Hz, {} channels, peak {:.1} dBFS, to {}",
+        note(format_args!(
+            "{} of {} Hz, {} channels, peak {:.1} dBFS, to {}",
             length,
             args.rate,
             args.channels,
             20.0 * peak.log10(),
             args.out.display()
-        );
-        eprintln!(
-            "downbeat: {} events, {} late, {} dropped, {} voices stolen, {} bundles refused",
+        ));
+        note(format_args!(
+            "{} events, {} late, {} dropped, {} voices stolen, {} bundles refused",
             count(&counters.events),
             count(&counters.late),
             count(&counters.dropped),
             count(&counters.stolen),
             self.refused + count(&counters.refused)
-        );
+        ));
         if self.requests > 0 {
-            eprintln!(
-                "downbeat: {} requests (such as /status or /sample/load) were passed over",
+            note(format_args!(
+                "{} requests (such as /status or /sample/load) were passed over",
                 self.requests
-            );
+            ));
         }
     }
 }

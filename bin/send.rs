@@ -2,8 +2,8 @@
 
 use crate::WrongUsage;
 use crate::args::SendArgs;
+use crate::output::{printable, results};
 use crate::quantity::Instant;
-
 use crate::value;
 use anyhow::{Context, bail};
 use downbeat_net::MAX_DATAGRAM;
@@ -43,18 +43,16 @@ fn packet(args: &SendArgs, now: EnsembleTime) -> anyhow::Result<Vec<u8>> {
 }
 
 /// A line for each message of an answer.
-fn print(packet: &[u8]) {
-    for item in osc::read(packet) {
-        match item {
-            Ok(timed) => println!("{}", line(timed.message.address(), timed.message.args())),
-            Err(why) => println!("(not OSC: {why})"),
-        }
-    }
+fn print(packet: &[u8]) -> anyhow::Result<()> {
+    osc::read(packet).try_for_each(|item| match item {
+        Ok(timed) => results(line(timed.message.address(), timed.message.args())),
+        Err(why) => results(format_args!("(not OSC: {why})")),
+    })
 }
 
 /// A message as text: `/status/reply "node" 0 0.5`.
 pub(crate) fn line<'a>(address: &[u8], args: impl Iterator<Item = Arg<'a>>) -> String {
-    let mut line = String::from_utf8_lossy(address).into_owned();
+    let mut line = printable(address);
     for arg in args {
         line.push(' ');
         line.push_str(&value::text(arg));

@@ -130,7 +130,7 @@ impl Link {
         &mut self,
         clock: Clock,
         wait: Span,
-        mut take: impl FnMut(&[u8]),
+        mut take: impl FnMut(&[u8]) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let mut buffer = vec![0; 65_536];
         let end = clock.now() + wait;
@@ -160,13 +160,13 @@ impl Link {
                 }
             };
             match &mut self.wire {
-                Wire::Udp(_) => take(bytes),
+                Wire::Udp(_) => take(bytes)?,
                 Wire::Tcp { .. } if bytes.is_empty() => break,
                 Wire::Tcp { splitter, .. } => {
                     let mut input = bytes;
                     loop {
                         match splitter.next(&mut input) {
-                            Split::Packet(packet) => take(packet),
+                            Split::Packet(packet) => take(packet)?,
                             Split::More => break,
                             Split::Broken(why) => {
                                 return Err(why)

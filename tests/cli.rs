@@ -31,6 +31,7 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
         (&["render", "score.osc"], "--out"),
         (&["node", "--late", "never"], "trim"),
         (&["node", "--rate", "7"], "8000"),
+        (&["node", "--multicast", "192.168.1.20"], "224.0.0.0"),
     ] {
         let output = lab.run(args);
         assert_eq!(output.code, Some(2), "{args:?}: {}", output.stderr);
@@ -42,17 +43,41 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
 fn what_fails_ends_with_1_and_says_why() {
     let lab = Lab::new();
     lab.write("noise.osc", b"RIFFxxxxWAVE");
+    lab.write("wall.osc", b"\0\0\0\x18#bundle\0\xee\0\0\0\0\0\0\0\0\0\0\x04/a\0\0");
+    lab.write("short.osc", b"\0\0\0\x18#bundle\0\0\0\0\0\0\0\0\0\0\0\0\x04/a\0\0");
     for (args, says) in [
         (&["send", "tcp://127.0.0.1:1", "/a"][..], "refused"),
         (&["send", "nowhere.invalid:9000", "/a"], "nowhere.invalid"),
         (&["play", "missing.osc", "127.0.0.1:9000"], "missing.osc"),
         (&["play", "noise.osc", "127.0.0.1:9000"], "not a score"),
         (&["listen", "--port", "0", "--record", "no/such/folder.osc"], "no/such/folder.osc"),
+        (&["render", "wall.osc", "--out", "wall.wav"], "must count from 0"),
+        (&["render", "short.osc", "--out", "./short.osc"], "is the score"),
     ] {
         let output = lab.run(args);
         assert_eq!(output.code, Some(1), "{args:?}: {}", output.stderr);
         assert!(output.stderr.contains(says), "{args:?}: {}", output.stderr);
     }
+}
+
+#[test]
+fn nobody_reading_is_no_reason_to_fail() {
+    let lab = Lab::new();
+    let nowhere = || std::io::pipe().expect("the system gives a pipe").1;
+    // A bundle that is refused, so that there is something to warn of.
+    lab.write("nope.osc", b"\0\0\0\x1c#bundle\0\0\0\0\0\0\0\0\x01\0\0\0\x08/no\0,\0\0\0");
+    for (args, code) in [
+        (&["devices"][..], 0),
+        (&["devices", "--json"], 0),
+        (&["render", "nope.osc", "--out", "nope.wav"], 0),
+        (&["send", "tcp://127.0.0.1:1", "/a"], 1),
+    ] {
+        let ended = lab.command(args).stdout(nowhere()).stderr(nowhere()).status().expect("it starts");
+        assert_eq!(ended.code(), Some(code), "{args:?}");
+    }
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("there is a full device");
+    let ended = lab.command(["devices"]).stdout(full).output().expect("it starts");
+    assert_eq!(ended.status.code(), Some(1));
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "ADDRESS", help_heading = "Network")]
     pub(crate) bind: Option<IpAddr>,
     /// Multicast group to join
-    #[arg(long, value_name = "ADDRESS", help_heading = "Network")]
+    #[arg(long, value_name = "ADDRESS", value_parser = quantity::group, help_heading = "Network")]
     pub(crate) multicast: Vec<IpAddr>,
     /// Port for UDP and TCP; 0 lets the system choose
     #[arg(long, default_value_t = 9000, help_heading = "Network")]

@@ -68,7 +68,8 @@ impl Lab {
         self.start(args)
     }
 
-    fn command(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    /// The program in the folder, for a test that has more to say about how it is started.
+    pub(crate) fn command(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = Command::new(DOWNBEAT);
         // A log level in the environment of whoever runs the tests must not change them.
         command.args(args).current_dir(self.folder.path()).env_remove("RUST_LOG");
