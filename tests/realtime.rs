@@ -3,6 +3,8 @@
 //! A binary of its own, because it replaces the global allocator. Built with the feature `rtsan` (`make rtsan`) the same
 //! work also runs under RealtimeSanitizer, which aborts on locks and system calls.
 
+#[path = "realtime/devices.rs"]
+mod devices;
 #[path = "realtime/guard.rs"]
 mod guard;
 #[path = "realtime/streams.rs"]
