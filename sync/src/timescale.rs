@@ -4,7 +4,7 @@
 //! follows the leader's wall clock gently, so that senders whose clocks are right stay right for weeks, and a step of
 //! the wall clock becomes one announced jump instead of a surprise.
 
-use crate::{ClockEstimate, Span, WallAnchor};
+use crate::{ClockEstimate, LocalTime, Span, WallAnchor};
 
 /// How far the timescale's rate may stray from the wall clock's own to work an error off [50 ppm].
 const MAX_SLEW: f64 = 50e-6;
@@ -12,11 +12,17 @@ const MAX_SLEW: f64 = 50e-6;
 const STEP: Span = Span::from_millis(10);
 /// An offset is worked off over about this time (s), where [`MAX_SLEW`] allows.
 const SLEW_SECS: f64 = 20.0;
+/// An offset that would take more than half an hour of slewing is jumped over: the wall clock was slewed by far, faster
+/// than we may follow [100 ms].
+const HOPELESS: Span = Span::from_millis(100);
 /// Weight of the newest look in the learned rate of the wall clock against the raw oscillator, per second.
 const RATE_GAIN_PER_SEC: f64 = 0.05;
-/// No oscillator is further off than this: more is a small step, or NTP slewing the wall clock (at 500 ppm), and nothing
-/// to be learned from [250 ppm].
-const MAX_RATE: f64 = 250e-6;
+/// No good oscillator is further off than this: more is a small step, or NTP slewing the wall clock (at 500 ppm), from
+/// which hardly anything is learned, unless it lasts for half an hour [250 ppm].
+const GOOD_RATE: f64 = 250e-6;
+const DOUBTFUL_GAIN_PER_SEC: f64 = 0.0005;
+/// No oscillator that NTP can discipline is further off than this [500 ppm].
+const MAX_RATE: f64 = 500e-6;
 /// Looks closer together than this say nothing about a rate [100 ms].
 const MIN_INTERVAL: Span = Span::from_millis(100);
 /// A look less certain than this says nothing: the host stalled between the two clocks [1 ms].
@@ -32,7 +38,7 @@ pub enum FollowWall {
     Free,
 }
 
-/// The timescale was moved at once because the wall clock was.
+/// The timescale was moved at once because the wall clock was, or had run away.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Jump {
     /// How far: positive is ahead.
@@ -64,12 +70,13 @@ impl Timescale {
         self.line
     }
 
-    /// How many steps of the wall clock became jumps.
+    /// How many jumps there were.
     pub fn jumps(&self) -> u32 {
         self.jumps
     }
 
-    /// Takes a look at the wall clock; tells of the jump if it was stepped since the last.
+    /// Takes a look at the wall clock; tells of the jump if it was stepped since the last, or is too far off to be
+    /// followed by slewing.
     pub fn look(&mut self, wall: WallAnchor) -> Option<Jump> {
         let elapsed = wall.local - self.last.local;
         let is_vague = elapsed < MIN_INTERVAL || wall.uncertainty > MAX_UNCERTAINTY;
@@ -79,12 +86,15 @@ impl Timescale {
         let expected = self.last.wall + elapsed + Span::from_secs_f64(elapsed.as_secs_f64() * self.wall_rate);
         let surprise = wall.wall - expected;
         self.last = wall;
-        if surprise.abs() > STEP {
-            return Some(self.jump(wall));
+        if surprise.abs() <= STEP {
+            self.learn_rate(surprise, elapsed);
+            let behind = wall.wall - self.line.ensemble_at(wall.local);
+            if behind.abs() <= HOPELESS {
+                self.slew(wall.local, behind);
+                return None;
+            }
         }
-        self.learn_rate(surprise, elapsed);
-        self.slew(wall);
-        None
+        Some(self.jump(wall))
     }
 
     fn jump(&mut self, wall: WallAnchor) -> Jump {
@@ -98,24 +108,23 @@ impl Timescale {
 
     fn learn_rate(&mut self, surprise: Span, elapsed: Span) {
         let secs = elapsed.as_secs_f64();
-        let off = surprise.as_secs_f64() / secs;
-        if (self.wall_rate + off).abs() <= MAX_RATE {
-            self.wall_rate += off * (1.0 - (-RATE_GAIN_PER_SEC * secs).exp());
-        }
+        let rate = (self.wall_rate + surprise.as_secs_f64() / secs).clamp(-MAX_RATE, MAX_RATE);
+        let per_sec = if rate.abs() > GOOD_RATE { DOUBTFUL_GAIN_PER_SEC } else { RATE_GAIN_PER_SEC };
+        self.wall_rate += (rate - self.wall_rate) * (1.0 - (-per_sec * secs).exp());
     }
 
-    /// Bends the line toward the wall clock without a step: same time now, another rate from here on.
-    fn slew(&mut self, wall: WallAnchor) {
-        let behind = (wall.wall - self.line.ensemble_at(wall.local)).as_secs_f64();
-        let slew = (behind / SLEW_SECS).clamp(-MAX_SLEW, MAX_SLEW);
-        self.line = self.line.anchored_at(wall.local).with_rate(self.wall_rate + slew);
+    /// Bends the line toward the wall clock, which is ahead by `behind`, without a step: same time now, another rate
+    /// from here on.
+    fn slew(&mut self, now: LocalTime, behind: Span) {
+        let slew = (behind.as_secs_f64() / SLEW_SECS).clamp(-MAX_SLEW, MAX_SLEW);
+        self.line = self.line.anchored_at(now).with_rate(self.wall_rate + slew);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{EnsembleTime, LocalTime};
+    use crate::EnsembleTime;
 
     /// A wall clock that runs `ppm` fast against the raw one, looked at `secs` after the start, then set ahead by `step`.
     fn wall(secs: f64, ppm: f64, step: Span) -> WallAnchor {
@@ -185,11 +194,27 @@ mod tests {
                 let anchor = wall(f64::from(second), -20.0, Span::from_secs_f64(moved(second)));
                 assert_eq!(scale.look(anchor), None);
                 let strays = (scale.estimate().rate() + 20e-6).abs();
-                assert!(second < 200 || strays <= MAX_SLEW + 1e-6, "{strays} after {second} s");
+                assert!(second < 200 || strays <= MAX_SLEW + 30e-6, "{strays} after {second} s");
             }
             let end = wall(6_000.0, -20.0, Span::from_secs_f64(moved(6_000)));
             let error = end.wall - scale.estimate().ensemble_at(end.local);
             assert!(error.abs() < Span::from_micros(20), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_wall_clock_slewed_by_a_second_is_jumped_after_and_a_bad_oscillator_learned() {
+        // At 5,000 ppm, as chrony does it; and for ever, at 400 ppm.
+        let slewed = |second: u32| f64::from(second.min(200)) * 5e-3;
+        for (moved, ppm, jumps) in [(slewed as fn(u32) -> f64, 0.0, 9..=11), (|_| 0.0, 400.0, 1..=6)] {
+            let mut scale = Timescale::new(wall(0.0, ppm, Span::ZERO), FollowWall::Follow);
+            for second in 1..=20_000 {
+                let anchor = wall(f64::from(second), ppm, Span::from_secs_f64(moved(second)));
+                scale.look(anchor);
+                let error = anchor.wall - scale.estimate().ensemble_at(anchor.local);
+                assert!(error.abs() <= HOPELESS && (second < 15_000 || error.abs() < Span::from_millis(1)));
+            }
+            assert!(jumps.contains(&scale.jumps()), "{}", scale.jumps());
         }
     }
 
