@@ -114,7 +114,7 @@ impl Callback for Driver {
 mod tests {
     use super::*;
     use crate::event::{Action, Event, Origin, When};
-    use crate::renderer::Settings;
+    use crate::settings::Settings;
     use crate::stream::Streams;
     use crate::{Control, lane};
     use downbeat_sync::{ClockEstimate, EnsembleTime};

@@ -33,6 +33,7 @@ mod sampler;
 mod schedule;
 #[cfg(test)]
 mod scratch;
+mod settings;
 mod sinc;
 mod source;
 #[cfg(test)]
@@ -61,9 +62,10 @@ pub use lane::{
 pub use limiter::{Limiter, THRESHOLD};
 pub use offline::Offline;
 pub use recorder::{RecordCounters, Recorder, Tap};
-pub use renderer::{Immediate, Renderer, Settings};
+pub use renderer::Renderer;
 pub use report::{Counters, LATENESS_BINS, Report};
 pub use schedule::Onset;
+pub use settings::{Immediate, Settings};
 pub use source::{Instrument, MAX_RUN, MAX_SOURCE_CHANNELS, Progress, Run, Source, Start};
 pub use stream::{MAX_SPAN, StreamConfig, StreamCounters, StreamReader, Streams, streams};
 pub use voice::Born;

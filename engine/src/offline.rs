@@ -4,7 +4,8 @@
 //! nothing is ever late but what names a time before the frames already rendered.
 
 use crate::lane::{Control, lane};
-use crate::renderer::{Renderer, Settings};
+use crate::renderer::Renderer;
+use crate::settings::Settings;
 use crate::stream::Streams;
 use downbeat_sync::{ClockEstimate, EnsembleTime, FrameMap, LocalTime, Span};
 

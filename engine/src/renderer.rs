@@ -4,12 +4,12 @@
 //! offline, in a test or in a sound card's callback.
 
 use crate::event::{Action, Event, LatePolicy, Target, When};
-use crate::interp::Interp;
 use crate::lane::{Garbage, MAX_CLIPS, Stage, Supply};
 use crate::limiter::Limiter;
 use crate::ramp::Ramp;
 use crate::report::{Report, count};
 use crate::schedule::{Horizon, Onset, Placed, Schedule};
+use crate::settings::{Immediate, Settings};
 use crate::source::Start;
 use crate::stream::Streams;
 use crate::table::ClipTable;
@@ -33,58 +33,6 @@ const LOOKS_PER_EVENT: usize = 16;
 ///
 /// One, not zero: the map moves by fractions of a frame between two blocks, and an event on their edge moves with it.
 const LATE_TOLERANCE: f64 = 1.0;
-
-/// What happens to events that mean "at once".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Immediate {
-    /// One block after their arrival, on the sample: a pattern played live keeps its rhythm.
-    #[default]
-    Steady,
-    /// At the start of the next block: sooner, but with a jitter of one block.
-    Asap,
-}
-
-/// How a renderer is set up.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
-    /// Frames per second (Hz).
-    pub rate: u32,
-    /// Output channels [1 or more].
-    pub channels: usize,
-    /// Voices that can sound at once.
-    pub voices: usize,
-    /// Events that can wait.
-    pub agenda: usize,
-    /// Events taken from the ring per block, so that a flood cannot starve the sound; the rest waits a block.
-    pub drain: usize,
-    /// What becomes of late events that do not say themselves.
-    pub late: LatePolicy,
-    /// What happens to events that mean "at once".
-    pub immediate: Immediate,
-    /// How an onset between two frames is played.
-    pub onset: Onset,
-    /// How a clip is read between its frames.
-    pub interp: Interp,
-    /// Whether the output is kept below full scale.
-    pub limiter: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings {
-            rate: 48_000,
-            channels: 2,
-            voices: 256,
-            agenda: crate::DEFAULT_EVENTS,
-            drain: 2_048,
-            late: LatePolicy::default(),
-            immediate: Immediate::default(),
-            onset: Onset::default(),
-            interp: Interp::default(),
-            limiter: true,
-        }
-    }
-}
 
 /// Events in, sound out.
 ///
