@@ -194,6 +194,26 @@ fn cancel_tells_how_many() {
 }
 
 #[test]
+fn cancelling_what_nobody_is_named_makes_no_name_forgotten() {
+    let mut lab = Lab::new(64);
+    let play = message("/play", &["kick".into(), "id".into(), "drone".into()]);
+    lab.send(peer(1), &bundle(500, &[play]));
+    for number in 0..10_000 {
+        lab.send(peer(1), &message("/cancel", &[format!("x{number}").as_str().into()]));
+        if number % 50 == 0 {
+            lab.hub.tick(wall(lab.now, Span::ZERO));
+            lab.offline.render(&mut []);
+        }
+    }
+    lab.pass(10);
+    lab.said();
+    lab.send(peer(1), &message("/cancel", &["drone".into()]));
+    lab.pass(10);
+    lab.pass(10);
+    assert_eq!(lab.said(), [(peer(1), "/cancel/reply 1".into())]);
+}
+
+#[test]
 fn a_sample_is_loaded_replaced_and_freed() {
     let mut lab = Lab::new(64);
     let asked = lab.ask(peer(1), "/sample/load", &["hat".into()]);

@@ -362,6 +362,52 @@ fn a_flood_does_not_keep_a_connection_from_being_served() {
 }
 
 #[cfg(target_os = "linux")]
+/// Counts the bytes of each connection.
+#[derive(Default)]
+struct Count(std::collections::HashMap<ConnId, usize>);
+
+impl Handler for Count {
+    fn on_packet(&mut self, _: LocalTime, from: Endpoint, packet: &[u8]) {
+        if let Endpoint::Tcp(conn) = from {
+            *self.0.entry(conn).or_default() += packet.len();
+        }
+    }
+
+    fn on_tick(&mut self, _: WallAnchor) {}
+
+    fn deadline(&self) -> Option<LocalTime> {
+        None
+    }
+
+    fn poll(&mut self) -> Option<Outgoing<'_>> {
+        None
+    }
+}
+
+#[test]
+fn many_busy_connections_together_hold_up_a_turn_no_longer_than_a_few() {
+    const CLIENTS: usize = 60;
+    const EACH: usize = 50_000;
+    let sockets = Sockets::bind(Some(Ipv4Addr::LOCALHOST.into()), 0, &[]).unwrap();
+    let port = sockets.local_addr().unwrap().port();
+    let packets = b"\0\0\0\x04/a\0\0".repeat(EACH / 4);
+    let mut clients: Vec<_> =
+        (0..CLIENTS).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
+    clients.iter_mut().for_each(|client| client.write_all(&packets).unwrap());
+    let mut reactor = Reactor::new(sockets, Clock::new(), StreamLimits::default(), Arc::default()).unwrap();
+    let mut count = Count::default();
+    let mut turns = 0;
+    while count.0.len() < CLIENTS || count.0.values().any(|bytes| *bytes < EACH) {
+        let before: usize = count.0.values().sum();
+        reactor.turn(&mut count).unwrap();
+        // Half of the stream are lengths.
+        assert!(2 * (count.0.values().sum::<usize>() - before) <= (1 << 20) + (256 << 10));
+        turns += 1;
+    }
+    assert!(turns >= 5);
+    assert!(count.0.values().all(|bytes| *bytes == EACH));
+}
+
 #[test]
 fn packets_the_kernel_dropped_are_counted_and_stamps_survive_it() {
     let running = Running::start(None, StreamLimits::default());

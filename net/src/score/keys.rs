@@ -12,6 +12,8 @@ use std::fmt::{self, Display};
 const MAX_ID: usize = 64;
 /// The first number of a voice whose id is a string; below it are those whose id is a number.
 const NAMED: u32 = 1 << 31;
+/// No voice has this id, unless two thousand million names were given.
+pub(super) const NOBODY: VoiceId = VoiceId(u32::MAX);
 
 /// Linear amplitude: 60 dB of boost are more than any sample needs, and keep sums of voices finite.
 pub(super) const GAIN: Range = Range::new(0.0, 1000.0, "");

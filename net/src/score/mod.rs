@@ -42,7 +42,7 @@ use downbeat_engine::{
     Wave, When,
 };
 use downbeat_sync::{ClockEstimate, EnsembleTime, LocalTime, Span};
-use keys::{Draft, FINITE, FREQ, GAIN, Ids, SECONDS};
+use keys::{Draft, FINITE, FREQ, GAIN, Ids, NOBODY, SECONDS};
 pub use keys::{Key, Keys};
 pub use refusal::{Range, Reason, Refusal};
 pub use request::Request;
@@ -236,7 +236,8 @@ impl Score {
             Method::Stop => self.stop(&mut args)?,
             Method::Panic => Action::Panic,
             Method::Cancel => Action::Cancel(match args.next_tag() {
-                Some(_) => Some(self.ids.id(&mut args)?),
+                // That nobody is named so is no error: the reply will be 0.
+                Some(_) => Some(self.ids.known(&mut args)?.unwrap_or(NOBODY)),
                 None => None,
             }),
             Method::MasterGain => {
