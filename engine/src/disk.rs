@@ -6,6 +6,7 @@
 use crate::clip::Clip;
 use crate::feeder::Feeder;
 use crate::folder::{LoadError, SampleFolder};
+use crate::shelf::Shelf;
 use crate::wav::ClipConfig;
 use std::io;
 use std::sync::Arc;
@@ -128,6 +129,7 @@ enum Next {
 struct DiskWorker<W> {
     feeder: Feeder,
     folder: Option<SampleFolder>,
+    shelf: Shelf,
     config: ClipConfig,
     orders: Receiver<Order>,
     loaded: SyncSender<Loaded>,
@@ -147,7 +149,19 @@ fn disk<W: Fn()>(
     let (loaded_in, loaded_out) = sync_channel(MAX_ORDERS);
     let disk = Disk { orders: Some(orders_in), loaded: loaded_out, thread: None };
     let orders = orders_out;
-    (disk, DiskWorker { feeder, folder, config, orders, loaded: loaded_in, unsent: None, wake })
+    (
+        disk,
+        DiskWorker {
+            feeder,
+            folder,
+            shelf: Shelf::default(),
+            config,
+            orders,
+            loaded: loaded_in,
+            unsent: None,
+            wake,
+        },
+    )
 }
 
 impl<W: Fn()> DiskWorker<W> {
@@ -174,10 +188,10 @@ impl<W: Fn()> DiskWorker<W> {
         }
     }
 
-    fn load(&self, order: Order) -> Loaded {
+    fn load(&mut self, order: Order) -> Loaded {
         let Order { name, file, ticket } = order;
         let clip = match &self.folder {
-            Some(folder) => folder.load(&file, self.config).map(Arc::new),
+            Some(folder) => self.shelf.load(folder, &file, self.config),
             None => Err(LoadError::NoFolder),
         };
         Loaded { name, ticket, clip }

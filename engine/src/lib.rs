@@ -34,6 +34,7 @@ mod schedule;
 #[cfg(test)]
 mod scratch;
 mod settings;
+mod shelf;
 mod sinc;
 mod source;
 #[cfg(test)]
