@@ -28,7 +28,7 @@ const PREFETCH_REACH: f64 = 16_384.0;
 /// Added to one block's length for events that mean "at once": the network thread's way from stamp to ring [300 us].
 const STEADY_MARGIN: Span = Span::from_micros(300);
 /// A cancel looks at all that waits: so many looks take as long as one event taken from the ring.
-const LOOKS_PER_EVENT: usize = 16;
+const LOOKS_PER_EVENT: usize = 64;
 /// An event is late when its instant lies more than this before the first frame that can still be changed (frames).
 ///
 /// One, not zero: the map moves by fractions of a frame between two blocks, and an event on their edge moves with it.
@@ -248,18 +248,19 @@ impl Renderer {
                 LatePolicy::Play => {}
             }
             placed.position = at as f64;
-        } else if self.settings.onset == Onset::Frame {
-            // The map moved back by a fraction of a frame: a sample on its frame still begins with its first one.
-            placed.position = placed.position.max(at as f64);
         }
         let seed = match placed.event.when {
             When::At(due) => due.bits(),
             // No two nodes get it at one instant, so no two could agree on it.
             When::Arrived(due) => due.ticks(),
         };
-        let start =
-            Start { rate: f64::from(self.settings.rate), offset: at as f64 - placed.position, skip, seed };
-        let born = Born { position: placed.position, seq: placed.seq };
+        let (offset, skip) = match self.settings.onset {
+            Onset::Subframe => (at as f64 - placed.position, skip),
+            Onset::Frame => (0.0, skip.round()),
+        };
+        let start = Start { rate: f64::from(self.settings.rate), offset, skip, seed };
+        // By the instants, not by the frames they round to; but those of what comes late count as now.
+        let born = Born { position: placed.position.max(first as f64), seq: placed.seq };
         self.act(&placed.event, start, born, (at - first) as usize);
     }
 
