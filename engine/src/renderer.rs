@@ -259,8 +259,8 @@ impl Renderer {
             Onset::Frame => (0.0, skip.round()),
         };
         let start = Start { rate: f64::from(self.settings.rate), offset, skip, seed };
-        // By the instants, not by the frames they round to; but those of what comes late count as now.
-        let born = Born { position: placed.position.max(first as f64), seq: placed.seq };
+        // By instants, not by the frames a change rounds to; what comes late happens now.
+        let born = Born { position: placed.position, seq: placed.seq };
         self.act(&placed.event, start, born, (at - first) as usize);
     }
 

@@ -152,6 +152,17 @@ fn a_change_of_the_same_instant_finds_its_voice_wherever_between_two_frames() {
 }
 
 #[test]
+fn a_change_on_a_blocks_edge_spares_a_voice_that_begins_after_it() {
+    let mut bench = Bench::new(Settings::default());
+    let (id, edge) = (VoiceId(1), BLOCK as f64);
+    bench.send(edge - 0.2, play(0, true, Some(id)));
+    // On the same frame, but before it.
+    bench.send(edge - 0.4, Action::Set { id, param: Param::Gain, value: 0.0, seconds: 0.0 });
+    bench.block();
+    assert!(bench.block().iter().any(|sample| *sample != 0.0));
+}
+
+#[test]
 fn a_flood_of_cancels_is_spread_over_blocks() {
     let mut bench = Bench::new(Settings { agenda: 4_096, ..Settings::default() });
     for n in 0..2_048 {
