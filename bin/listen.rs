@@ -13,14 +13,15 @@ use downbeat_net::{ConnId, Endpoint, Handler, NetCounters, Outgoing, Reactor, So
 use downbeat_sync::{Clock, EnsembleTime, LocalTime, Span, WallAnchor};
 use serde_json::json;
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// Listens until Ctrl-C, or until nobody reads its output any more.
 pub(crate) fn run(args: ListenArgs) -> anyhow::Result<()> {
     let clock = Clock::new();
     let mut sockets = Sockets::bind(args.bind, args.port, &args.multicast)
-        .with_context(|| format!("cannot listen on port {}; does another program use it?", args.port))?;
+        .map_err(|error| cannot_listen(error, args.bind, args.port))?;
     if !args.tcp {
         sockets.tcp = None;
     }
@@ -44,6 +45,18 @@ pub(crate) fn run(args: ListenArgs) -> anyhow::Result<()> {
     note(format_args!("listening on {over} {place}"));
     reactor.run(&mut listener).context("cannot receive")?;
     listener.finish()
+}
+
+/// Why there is no socket, and what may help.
+pub(crate) fn cannot_listen(error: io::Error, bind: Option<IpAddr>, port: u16) -> anyhow::Error {
+    let place = bind.map_or("every address".to_owned(), |bind| bind.to_string());
+    let hint = match error.kind() {
+        ErrorKind::AddrInUse => "; does another program use it?",
+        ErrorKind::AddrNotAvailable => "; is it an address of this host?",
+        ErrorKind::PermissionDenied => "; ports from 1024 on are free for all",
+        _ => "",
+    };
+    anyhow::Error::new(error).context(format!("cannot listen on port {port} of {place}{hint}"))
 }
 
 enum Form {

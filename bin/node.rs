@@ -8,11 +8,12 @@
 mod edge;
 
 use crate::args::NodeArgs;
+use crate::listen::cannot_listen;
 use crate::output::note;
 use crate::stop;
 use anyhow::Context;
 use downbeat_engine::device::priority::{Grant, NETWORK_PRIORITY, lock_memory, raise_this_thread};
-use downbeat_engine::device::{Device, Wanted};
+use downbeat_engine::device::{Device, Host, Wanted};
 use downbeat_engine::{
     ClipConfig, Disk, Driver, Recorder, Renderer, Sample, SampleFolder, Settings, StreamConfig, Tap, lane,
     streams,
@@ -29,10 +30,8 @@ use std::thread;
 /// Runs until Ctrl-C, SIGTERM or SIGHUP.
 pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
     let began = clock.now();
-    let sockets = Sockets::bind(args.bind, args.port, &args.multicast).with_context(|| {
-        let any = args.bind.map_or("every address".to_owned(), |bind| bind.to_string());
-        format!("cannot listen on port {} of {any}; does another program use it?", args.port)
-    })?;
+    let sockets = Sockets::bind(args.bind, args.port, &args.multicast)
+        .map_err(|error| cannot_listen(error, args.bind, args.port))?;
     let place = sockets.local_addr().context("cannot find out the port")?;
     let folder = args.samples.as_deref().map(|path| {
         SampleFolder::open(path).with_context(|| format!("cannot use {} as samples folder", path.display()))
@@ -127,6 +126,9 @@ fn start_device(
 ) -> anyhow::Result<Device> {
     // A file has one rate and one number of channels for good, so the device is asked for those.
     let format = args.record.is_some().then(|| recorded(args));
+    if let (Host::Virtual, Some(name)) = (args.host, &args.device) {
+        tracing::warn!("--device {name} is not used: --host virtual plays on no card");
+    }
     let wanted = Wanted {
         host: args.host,
         device: args.device.clone(),

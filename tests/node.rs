@@ -201,7 +201,7 @@ fn what_it_cannot_use_stops_it_at_the_start() {
         (&["--port", &port, "--bind", "127.0.0.1"][..], "another program"),
         (&["--port", "0", "--samples", "no-such-folder"], "no-such-folder"),
         (&["--port", "0", "--record", "no/such/folder.wav"], "no/such/folder.wav"),
-        (&["--port", "0", "--bind", "192.0.2.1"], "192.0.2.1"),
+        (&["--port", "0", "--bind", "192.0.2.1"], "192.0.2.1; is it an address of this host?"),
     ] {
         let output = lab.run(["node", "--host", "virtual"].iter().chain(args));
         assert_eq!(output.code, Some(1), "{args:?}: {}", output.stderr);

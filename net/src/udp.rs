@@ -49,10 +49,13 @@ pub fn bind_udp(address: SocketAddr, groups: &[IpAddr]) -> io::Result<std::net::
     enlarge_buffer(&socket);
     socket.bind(&SockAddr::from(address))?;
     for group in groups {
-        match group {
-            IpAddr::V4(group) => socket.join_multicast_v4(group, &Ipv4Addr::UNSPECIFIED)?,
-            IpAddr::V6(group) => socket.join_multicast_v6(group, 0)?,
-        }
+        let joined = match group {
+            IpAddr::V4(group) => socket.join_multicast_v4(group, &Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(group) => socket.join_multicast_v6(group, 0),
+        };
+        joined.map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot join the multicast group {group}: {error}"))
+        })?;
     }
     Ok(socket.into())
 }

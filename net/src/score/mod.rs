@@ -147,11 +147,6 @@ impl Score {
         self.book.remove_sample(name.as_bytes())
     }
 
-    /// Whether a sample has this name.
-    pub fn has_sample(&self, name: &str) -> bool {
-        self.book.clip(name.as_bytes()).is_some()
-    }
-
     /// The names of all samples, sorted.
     pub fn samples(&self) -> Vec<&[u8]> {
         self.book.samples()
