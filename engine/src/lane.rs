@@ -73,7 +73,7 @@ pub fn lane(events: usize) -> (Control, Stage) {
     // Every clip can be replaced once and every instrument registered before the audio thread looks.
     let (supply_in, supply_out) = RingBuffer::new(2 * MAX_CLIPS + MAX_INSTRUMENTS);
     let (report_in, report_out) = RingBuffer::new(REPORTS);
-    // As many as there are places in both tables, so that handing one back cannot fail.
+    // As many as there are places in both tables. While it is full the audio thread takes no supplies.
     let (garbage_in, garbage_out) = RingBuffer::new(MAX_CLIPS + MAX_INSTRUMENTS);
     let counters = Arc::new(Counters::default());
     let control = Control {

@@ -8,7 +8,8 @@
 //!   split the block there  ->  Voices  ->  limiter  ->  output slice  ->  device
 //! ```
 //!
-//! Everything but `device`, `disk`, `feeder`, `folder`, `recorder`, `wav` and `wav_out` is pure: it takes a map of frames to time and a slice.
+//! Everything but `device`, `disk`, `feeder`, `folder`, `recorder`, `wav` and `wav_out` is pure: it takes a map of
+//! frames to time and a slice.
 #![forbid(unsafe_code)]
 
 mod agenda;
