@@ -12,7 +12,9 @@ use std::time::Duration;
 
 /// How long before its instant a click is sent.
 const LEAD: Span = Span::from_millis(150);
-/// Clicks further from their instant than this are not theirs.
+/// Clicks are heard before their instant, by the server's latency: 3 to 43 ms. Those that are further from the middle of
+/// that belong to another instant.
+const USUAL: Span = Span::from_millis(-22);
 const NEAR: Span = Span::from_millis(45);
 
 pub(crate) fn run(what: &str) {
@@ -84,13 +86,15 @@ fn spaced(began: LocalTime, count: u32, millis: i64, random: &mut Random) -> Vec
     (0..count).map(|n| began + Span::from_millis(900 + i64::from(n) * millis) + jitter(random)).collect()
 }
 
-/// How far from its instant the click of an input was heard [frames]; the nearest one counts.
+/// How far from its instant the click of an input was heard (frames); the nearest one counts.
 fn error(clicks: &[Click], input: usize, line: &Line, instant: LocalTime) -> Option<f64> {
     let distances = clicks.iter().filter(|click| click.input == input).filter_map(|click| {
         let distance = line.at(click.frame)? - instant;
-        (distance.abs() < NEAR).then_some(distance)
+        ((distance - USUAL).abs() < NEAR).then_some(distance)
     });
-    distances.min_by_key(|distance| distance.abs()).map(|distance| distance.as_secs_f64() * f64::from(RATE))
+    distances
+        .min_by_key(|distance| (*distance - USUAL).abs())
+        .map(|distance| distance.as_secs_f64() * f64::from(RATE))
 }
 
 fn onsets(count: u32) {
