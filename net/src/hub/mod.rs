@@ -248,9 +248,10 @@ impl Hub {
         while let Some(report) = self.control.report() {
             self.tell(report);
         }
-        while let Some(Garbage::Clip(place, clip)) = self.control.garbage() {
-            drop(clip);
-            self.places.left(place);
+        while let Some(garbage) = self.control.garbage() {
+            if let Garbage::Clip(place, _) = garbage {
+                self.places.left(place);
+            }
         }
         self.retire();
         self.control.retry();
