@@ -12,10 +12,9 @@ use std::time::Duration;
 
 /// How long before its instant a click is sent.
 const LEAD: Span = Span::from_millis(150);
-/// Clicks are heard before their instant, by the server's latency: 3 to 43 ms. Those that are further from the middle of
-/// that belong to another instant.
-const USUAL: Span = Span::from_millis(-22);
-const NEAR: Span = Span::from_millis(45);
+/// Clicks further from their instant than this are not theirs: half of the least spacing, and more than the latency of two
+/// blocks of 1024 frames, by which they are early.
+const NEAR: Span = Span::from_millis(49);
 
 pub(crate) fn run(what: &str) {
     match what {
@@ -90,11 +89,9 @@ fn spaced(began: LocalTime, count: u32, millis: i64, random: &mut Random) -> Vec
 fn error(clicks: &[Click], input: usize, line: &Line, instant: LocalTime) -> Option<f64> {
     let distances = clicks.iter().filter(|click| click.input == input).filter_map(|click| {
         let distance = line.at(click.frame)? - instant;
-        ((distance - USUAL).abs() < NEAR).then_some(distance)
+        (distance.abs() < NEAR).then_some(distance)
     });
-    distances
-        .min_by_key(|distance| (*distance - USUAL).abs())
-        .map(|distance| distance.as_secs_f64() * f64::from(RATE))
+    distances.min_by_key(|distance| distance.abs()).map(|distance| distance.as_secs_f64() * f64::from(RATE))
 }
 
 fn onsets(count: u32) {
