@@ -2,8 +2,8 @@
 //!
 //! A recorder on the same server hears both, and knows the true time of every frame (`line`). Errors are in frames at
 //! 48 kHz against a constant (the median of a launch), so rounding to a frame alone gives a 99th percentile of 0.5.
-//! Needs `jackd` (jackd2) and runs with `cargo bench --features jack --bench onset`. Not for: real cards, whose
-//! connectors need a scope.
+//! Needs `jackd` (jackd2) and runs with `cargo bench --features jack --bench onset`; a block length behind `--` measures
+//! that one only. Not for: real cards, whose connectors need a scope.
 
 mod engine;
 mod line;
@@ -33,11 +33,14 @@ fn main() {
         return;
     }
     let launches = unless_quick(3, 1);
-    onsets(launches);
-    rest(launches);
+    let only = std::env::args().skip(1).find_map(|arg| arg.parse().ok());
+    onsets(launches, only);
+    if only.is_none() {
+        rest(launches);
+    }
 }
 
-fn onsets(launches: usize) {
+fn onsets(launches: usize, only: Option<u32>) {
     let setting = |period, busy| Setting { period, busy };
     let all = [setting(256, false), setting(256, true), setting(64, false), setting(1024, false)];
     report::title(&format!(
@@ -58,7 +61,8 @@ fn onsets(launches: usize) {
         "lost",
         "xruns",
     ]);
-    for setting in all.iter().take(unless_quick(4, 1)) {
+    let chosen = all.iter().filter(|setting| only.is_none_or(|period| period == setting.period));
+    for setting in chosen.take(unless_quick(4, 1)) {
         let runs: Vec<Vec<Row>> =
             (0..launches).map(|_| measured(setting, unless_quick("onsets", "onsets-quick"))).collect();
         for engine in engines(&runs) {
