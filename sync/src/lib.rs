@@ -31,6 +31,6 @@ mod timescale;
 pub use clock::{Clock, WallAnchor};
 pub use estimate::ClockEstimate;
 pub use frame_map::FrameMap;
-pub use frames::{FrameClock, FrameQuality};
+pub use frames::{DeviceRate, FrameClock, FrameQuality};
 pub use time::{EnsembleTime, LocalTime, Span};
 pub use timescale::{FollowWall, Jump, Timescale};
