@@ -1,23 +1,31 @@
 //! [`Driver`]: what a device calls. It reads the frame clock, renders, and measures its own load.
 //!
 //! Not for: the sound itself (`renderer`) or choosing devices (`device`). One driver lives as long as the node and moves
-//! from device to device: agenda, clips and the ensemble's clock go on, the frame clock begins anew on each.
+//! from device to device: agenda, clips and the ensemble's clock go on, the frame clock begins anew on each, with what is
+//! remembered of that device's rate.
 
-use crate::device::{Callback, Format};
+use crate::device::{Callback, Format, Host, Identity};
 use crate::recorder::Tap;
 use crate::renderer::Renderer;
 use crate::report::{Counters, count};
-use downbeat_sync::{Clock, FrameClock, FrameMap, LocalTime, Span};
+use downbeat_sync::{Clock, DeviceRate, FrameClock, FrameMap, LocalTime, Span};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Weight of the newest block in the smoothed load: about the last hundred blocks.
 const LOAD_WEIGHT: f64 = 0.01;
 
+/// What somebody remembers of a card's rate, given its nominal one (Hz); `None` if nothing. Asked whenever a card is taken
+/// up, never on the audio thread.
+pub type Recall = Box<dyn Fn(Identity<'_>, u32) -> Option<DeviceRate> + Send>;
+
 /// The audio thread's whole work.
 pub struct Driver {
     renderer: Renderer,
     frames: FrameClock,
+    recall: Option<Recall>,
+    /// Whether the device has a crystal of its own, of which something can be learned.
+    is_card: bool,
     channels: usize,
     rate: u32,
     /// Added to the device's latency: sound that should leave earlier still.
@@ -42,6 +50,8 @@ impl Driver {
         Driver {
             renderer,
             frames: FrameClock::new(f64::from(rate)),
+            recall: None,
+            is_card: false,
             channels,
             rate,
             trim,
@@ -52,6 +62,12 @@ impl Driver {
             load: 0.0,
             resyncs: 0,
         }
+    }
+
+    /// The same, but it asks `recall` for the rate of each card it moves to. What it learns itself is in
+    /// [`Counters::learned`].
+    pub fn remembering(self, recall: Recall) -> Driver {
+        Driver { recall: Some(recall), ..self }
     }
 
     fn measure(&mut self, now: LocalTime, frames: usize, latency: Span) {
@@ -68,17 +84,25 @@ impl Driver {
         self.counters.load_ppm.store((self.load * 1e6) as u32, Relaxed);
         self.counters.peak_load_ppm.fetch_max((load * 1e6) as u32, Relaxed);
         self.counters.device_ppb.store((quality.ppm * 1e3) as i32, Relaxed);
+        if self.is_card {
+            self.counters.learned.set(self.frames.learned());
+        }
         self.counters.frame_sigma_ns.store(quality.sigma.as_nanos() as u32, Relaxed);
         self.counters.latency_ns.store(latency.as_nanos(), Relaxed);
     }
 }
 
 impl Callback for Driver {
-    fn configure(&mut self, format: Format) {
+    fn configure(&mut self, format: Format, device: Identity<'_>) {
         self.rate = format.rate;
         self.channels = usize::from(format.channels);
         self.renderer.configure(format.rate, self.channels);
-        self.frames = FrameClock::new(f64::from(format.rate));
+        // The virtual device runs by the local clock itself: there is nothing to remember.
+        self.is_card = device.host != Host::Virtual;
+        let recall = self.recall.as_ref().filter(|_| self.is_card);
+        let known = recall.and_then(|recall| recall(device, format.rate));
+        self.frames = FrameClock::knowing(f64::from(format.rate), known.unwrap_or(DeviceRate::UNKNOWN));
+        self.counters.learned.set(None);
         self.resyncs = 0;
         if self.tap.is_some() && self.recorded != (self.rate, self.channels) {
             let (rate, channels) = self.recorded;
@@ -131,7 +155,8 @@ mod tests {
 
     /// Runs a device that wakes exactly in time; the local times at which a click leaves the connector.
     fn run(driver: &mut Driver, rate: u32, from: Span, blocks: u32, latency: Span) -> Vec<Span> {
-        driver.configure(Format { rate, channels: 1, block: 64, max_block: 64 });
+        let format = Format { rate, channels: 1, block: 64, max_block: 64 };
+        driver.configure(format, Identity { host: Host::Alsa, name: "card" });
         let mut heard = Vec::new();
         for block in 0..blocks {
             let since = from + Span::from_ratio(i128::from(block) * 64, i128::from(rate));
@@ -167,6 +192,31 @@ mod tests {
         click_at(&mut control, Span::from_millis(250));
         let heard = run(&mut driver, 48_000, Span::ZERO, 400, Span::ZERO);
         assert_eq!(heard, [Span::from_millis(248)]);
+    }
+
+    #[test]
+    fn a_card_begins_with_what_is_remembered_of_it_and_says_what_it_learned() {
+        let known = |device: Identity<'_>, rate: u32| {
+            let is_known = device.host == Host::Alsa && device.name == "card" && rate == 48_000;
+            is_known.then_some(DeviceRate { ppm: 40.0, sigma: 0.5 })
+        };
+        let (control, driver) = driver(Span::ZERO);
+        let mut driver = driver.remembering(Box::new(known));
+        let counters = || &control.counters().learned;
+        let format = |rate| Format { rate, channels: 1, block: 64, max_block: 64 };
+        driver.configure(format(48_000), Identity { host: Host::Virtual, name: "card" });
+        assert_eq!(driver.frames.quality().ppm.round(), 0.0);
+        driver.configure(format(44_100), Identity { host: Host::Alsa, name: "card" });
+        assert_eq!(driver.frames.quality().ppm.round(), 0.0);
+        run(&mut driver, 48_000, Span::ZERO, 1, Span::ZERO);
+        assert_eq!(driver.frames.quality().ppm.round(), 40.0);
+        assert_eq!(counters().get(), None);
+        // The card in this test is exact, so what was remembered of it turns out to be wrong.
+        run(&mut driver, 48_000, Span::ZERO, 60 * 750, Span::ZERO);
+        let learned = counters().get().expect("a minute is enough");
+        assert!(learned.ppm.abs() < 1.0 && learned.sigma < 1.5, "{learned:?}");
+        driver.configure(format(48_000), Identity { host: Host::Virtual, name: "virtual" });
+        assert_eq!(counters().get(), None);
     }
 
     #[test]

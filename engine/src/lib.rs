@@ -50,7 +50,7 @@ mod wav_out;
 
 pub use clip::{Clip, ClipId, GUARD};
 pub use disk::{Disk, DiskBusy, Loaded};
-pub use driver::Driver;
+pub use driver::{Driver, Recall};
 pub use event::{
     Action, DEFAULT_RELEASE, Event, Instrument as InstrumentEvent, LatePolicy, MAX_ARGS, Origin, Param, Play,
     Target, Tone, VoiceId, VoiceShape, Wave, When,
@@ -65,7 +65,7 @@ pub use limiter::{Limiter, THRESHOLD};
 pub use offline::Offline;
 pub use recorder::{RecordCounters, Recorder, Tap};
 pub use renderer::Renderer;
-pub use report::{Counters, LATENESS_BINS, Report};
+pub use report::{Counters, LATENESS_BINS, LearnedRate, Report};
 pub use schedule::Onset;
 pub use settings::{Immediate, Settings};
 pub use source::{Instrument, MAX_RUN, MAX_SOURCE_CHANNELS, Progress, Run, Source, Start};

@@ -4,7 +4,7 @@
 //! network thread does.
 
 use crate::event::{LatePolicy, Origin};
-use downbeat_sync::{EnsembleTime, Span};
+use downbeat_sync::{DeviceRate, EnsembleTime, Span};
 use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 /// Something the audio thread must tell somebody about.
@@ -73,6 +73,8 @@ pub struct Counters {
     pub peak_load_ppm: AtomicU32,
     /// The device's rate against its nominal one [1e-9 of the local clock].
     pub device_ppb: AtomicI32,
+    /// What was learned of it that is worth remembering.
+    pub learned: LearnedRate,
     /// Standard error of the frame map (ns).
     pub frame_sigma_ns: AtomicU32,
     /// Output latency in use, trim included (ns).
@@ -95,6 +97,29 @@ impl Counters {
     }
 }
 
+/// A device's rate, in one piece: its ppb above, their standard error below; 0 where nothing is learned yet.
+///
+/// `RT:` one relaxed atomic.
+#[derive(Debug, Default)]
+pub struct LearnedRate(AtomicU64);
+
+impl LearnedRate {
+    /// What is known, in whole ppb; `None` if nothing is.
+    pub fn get(&self) -> Option<DeviceRate> {
+        let both = self.0.load(Ordering::Relaxed);
+        let (ppb, sigma) = ((both >> 32) as i32, both as u32);
+        (sigma > 0).then(|| DeviceRate { ppm: f64::from(ppb) * 1e-3, sigma: f64::from(sigma) * 1e-3 })
+    }
+
+    pub(crate) fn set(&self, learned: Option<DeviceRate>) {
+        let both = learned.map_or(0, |DeviceRate { ppm, sigma }| {
+            let (ppb, sigma) = ((ppm * 1e3).round() as i32, (sigma * 1e3).ceil().max(1.0) as u32);
+            u64::from(ppb as u32) << 32 | u64::from(sigma)
+        });
+        self.0.store(both, Ordering::Relaxed);
+    }
+}
+
 /// One more of something, from one writer or several.
 pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
@@ -103,6 +128,20 @@ pub(crate) fn count(counter: &AtomicU64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_learned_rate_comes_out_as_it_went_in() {
+        let learned = LearnedRate::default();
+        assert_eq!(learned.get(), None);
+        for ppm in [-999.999, -0.001, 0.0, 73.25] {
+            let rate = DeviceRate { ppm, sigma: 0.316 };
+            learned.set(Some(rate));
+            let back = learned.get().expect("it was set");
+            assert!((back.ppm - ppm).abs() < 1e-9 && (back.sigma - 0.316).abs() <= 0.001, "{back:?}");
+        }
+        learned.set(None);
+        assert_eq!(learned.get(), None);
+    }
 
     #[test]
     fn lateness_lands_below_its_bins_edge() {

@@ -1,6 +1,8 @@
 //! Devices on real threads: the virtual one always, JACK where a server can be started (feature `jack`).
 
-use downbeat_engine::device::{Callback, Device, DeviceError, Format, Host, Standing, Wanted, list};
+use downbeat_engine::device::{
+    Callback, Device, DeviceError, Format, Host, Identity, Standing, Wanted, list,
+};
 use downbeat_sync::{Clock, LocalTime, Span};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
@@ -18,7 +20,7 @@ enum Seen {
 struct Witness(Sender<Seen>);
 
 impl Callback for Witness {
-    fn configure(&mut self, format: Format) {
+    fn configure(&mut self, format: Format, _: Identity<'_>) {
         let _ = self.0.send(Seen::Configured(format));
     }
 

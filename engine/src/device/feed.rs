@@ -166,7 +166,7 @@ fn relative_claim(stamp: OutputStreamTimestamp) -> Option<Span> {
 mod tests {
     use super::*;
     use crate::device::seat::seat;
-    use crate::device::{Callback, Format};
+    use crate::device::{Callback, Format, Identity};
     use cpal::StreamInstant;
     use std::sync::mpsc::{self, Sender};
 
@@ -174,7 +174,7 @@ mod tests {
     struct Half(Sender<Option<(LocalTime, usize)>>);
 
     impl Callback for Half {
-        fn configure(&mut self, _: Format) {}
+        fn configure(&mut self, _: Format, _: Identity<'_>) {}
 
         fn render(&mut self, now: LocalTime, _: Span, out: &mut [f32]) {
             out.fill(0.5);

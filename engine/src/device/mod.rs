@@ -52,9 +52,9 @@ const VIRTUAL_BLOCKS: (u32, u32) = (16, 8_192);
 
 /// What a device calls, once per block. Owned by exactly one device at a time.
 pub trait Callback: Send + 'static {
-    /// A device is about to call: its rate, channels and largest block. Called off the audio thread, before the first
-    /// [`Callback::render`] on each device; may allocate.
-    fn configure(&mut self, format: Format);
+    /// A device is about to call: which one, its rate, channels and largest block. Called off the audio thread, before
+    /// the first [`Callback::render`] on each device; may allocate, and may read a file.
+    fn configure(&mut self, format: Format, device: Identity<'_>);
 
     /// Fills one block. `RT:` the usual rules.
     ///
@@ -67,6 +67,15 @@ pub trait Callback: Send + 'static {
 
     /// The device says frames were lost since the last block; how many, nobody knows. `RT:` the usual rules.
     fn xrun(&mut self);
+}
+
+/// By what a device is known again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity<'a> {
+    /// Kind of device, never [`Host::Auto`].
+    pub host: Host,
+    /// The device's name, as in [`DeviceState`].
+    pub name: &'a str,
 }
 
 /// How a device wants its blocks.

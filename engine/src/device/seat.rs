@@ -60,13 +60,13 @@ impl Drop for Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::Format;
+    use crate::device::{Format, Identity};
     use downbeat_sync::{LocalTime, Span};
     use std::sync::mpsc;
 
     struct Quiet;
     impl Callback for Quiet {
-        fn configure(&mut self, _: Format) {}
+        fn configure(&mut self, _: Format, _: Identity<'_>) {}
         fn render(&mut self, _: LocalTime, _: Span, _: &mut [f32]) {}
         fn xrun(&mut self) {}
     }

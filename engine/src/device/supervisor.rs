@@ -10,7 +10,7 @@ use super::paced::{DEFAULT_BLOCK, Paced};
 use super::priority::Grant;
 use super::seat::Guest;
 use super::signals::{Signals, Signs};
-use super::{DeviceState, Format, Host, Standing, Wanted};
+use super::{DeviceState, Format, Host, Identity, Standing, Wanted};
 use downbeat_sync::{Clock, Span};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -24,6 +24,8 @@ const TRIAL: Span = Span::from_secs(5);
 /// Where the user leaves the virtual device's format to us.
 const DEFAULT_RATE: u32 = 48_000;
 const DEFAULT_CHANNELS: u16 = 2;
+/// What the virtual device is called.
+const VIRTUAL: &str = "virtual";
 /// How often to look until the start is settled, which somebody waits for.
 const EAGER: Span = Span::from_millis(5);
 
@@ -159,7 +161,7 @@ impl Supervisor {
             ..self.blank(format)
         };
         self.publish(state, Arc::clone(&card.signals));
-        guest.configure(format);
+        guest.configure(format, Identity { host: card.device.host(), name: card.device.name() });
         // Handed back by a card that died this moment: the machine will see that too.
         self.guest = card.device.usher().lead_in(guest).err();
         self.card = Some(card);
@@ -178,7 +180,7 @@ impl Supervisor {
             ..self.blank(self.format)
         };
         self.publish(state, Arc::clone(&signals));
-        guest.configure(self.format);
+        guest.configure(self.format, Identity { host: Host::Virtual, name: VIRTUAL });
         self.guest = device.usher().lead_in(guest).err();
         self.paced = Some(Open { device, signals });
         Ok(())
@@ -230,7 +232,7 @@ impl Supervisor {
     fn blank(&self, format: Format) -> DeviceState {
         DeviceState {
             host: Host::Virtual,
-            device: "virtual".into(),
+            device: VIRTUAL.into(),
             format,
             latency: Span::ZERO,
             standing: Standing::Wanted,
