@@ -15,6 +15,7 @@ mod quantity;
 mod render;
 mod score;
 mod send;
+mod state;
 mod stop;
 mod target;
 mod value;

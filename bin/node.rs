@@ -6,10 +6,12 @@
 //! ```
 
 mod edge;
+mod rates;
 
 use crate::args::NodeArgs;
 use crate::listen::cannot_listen;
 use crate::output::note;
+use crate::state::{self, State};
 use crate::stop;
 use anyhow::Context;
 use downbeat_engine::device::priority::{Grant, NETWORK_PRIORITY, lock_memory, raise_this_thread};
@@ -22,7 +24,9 @@ use downbeat_net::score::ScoreConfig;
 use downbeat_net::{Hub, HubConfig, NetCounters, Reactor, Sockets, StreamLimits};
 use downbeat_sync::{Clock, ClockEstimate, Span};
 use edge::Edge;
+use rates::Rates;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -48,14 +52,16 @@ pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
     let (readers, feeder) = streams(StreamConfig::default());
     let start = clock.anchor();
     let renderer = Renderer::new(settings, stage, readers, ClockEstimate::new(start.local, start.wall));
+    let learned = Arc::clone(renderer.counters());
     let counters = Arc::new(NetCounters::default());
     let mut hub = Hub::new(hub_config(&args), control, Arc::clone(&counters), start);
 
     // Opening a card takes a while, reading samples too: do both at once.
     let config = ClipConfig::default();
+    let state = state_folder(&args).map(|folder| Arc::new(State::new(folder)));
     let (device, samples) = thread::scope(|scope| {
         let samples = scope.spawn(|| folder.as_ref().map_or(Vec::new(), |folder| folder.load_all(config)));
-        let device = start_device(&args, renderer, tap, clock);
+        let device = start_device(&args, renderer, tap, clock, state.clone());
         (device, samples.join().unwrap_or_default())
     });
     let device = device?;
@@ -76,7 +82,11 @@ pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
     if let Err(why) = lock_memory() {
         tracing::debug!("memory is not locked: {why}");
     }
-    let mut edge = Edge::new(hub, disk, device, clock.now());
+    let rates = state
+        .map(|state| Rates::start(state, learned))
+        .transpose()
+        .context("cannot start the state's thread")?;
+    let mut edge = Edge::new(hub, disk, device, rates, clock.now());
     announce(&args, place, edge.device(), loaded, clock.now() - began);
     // Last, for threads inherit it.
     if raise_this_thread(NETWORK_PRIORITY) != Grant::Granted {
@@ -103,6 +113,12 @@ fn settings(args: &NodeArgs) -> Settings {
     }
 }
 
+/// Where the node remembers, if it may and there is a place.
+fn state_folder(args: &NodeArgs) -> Option<PathBuf> {
+    let usual = || state::default_folder(|variable| std::env::var(variable).ok());
+    if args.no_state { None } else { args.state.clone().or_else(usual) }
+}
+
 fn hub_config(args: &NodeArgs) -> HubConfig {
     let score = ScoreConfig { horizon: args.horizon, events: args.events as usize, ..ScoreConfig::default() };
     HubConfig {
@@ -123,6 +139,7 @@ fn start_device(
     renderer: Renderer,
     tap: Option<Tap>,
     clock: Clock,
+    state: Option<Arc<State>>,
 ) -> anyhow::Result<Device> {
     // A file has one rate and one number of channels for good, so the device is asked for those.
     let format = args.record.is_some().then(|| recorded(args));
@@ -136,7 +153,10 @@ fn start_device(
         buffer: args.buffer,
         channels: args.channels.or(format.map(|(_, channels)| channels)),
     };
-    let driver = Driver::new(renderer, args.trim_ms, tap, clock);
+    let mut driver = Driver::new(renderer, args.trim_ms, tap, clock);
+    if let Some(state) = state {
+        driver = driver.remembering(rates::recall(state, clock));
+    }
     Device::start(wanted, clock, Box::new(driver)).context("cannot play")
 }
 

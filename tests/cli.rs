@@ -31,6 +31,7 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
         (&["render", "score.osc"], "--out"),
         (&["node", "--late", "never"], "trim"),
         (&["node", "--rate", "7"], "8000"),
+        (&["node", "--state", "here", "--no-state"], "--no-state"),
         (&["node", "--multicast", "192.168.1.20"], "224.0.0.0"),
     ] {
         let output = lab.run(args);

@@ -40,7 +40,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("jiff", &["bin/quantity.rs"]),
     ("serde_json", &["bin/", "tests/"]),
     ("tempfile", &["tests/"]),
-    ("toml", &["bin/config.rs"]),
+    ("toml", &["bin/config.rs", "bin/state.rs"]),
     ("tracing_subscriber", &["bin/main.rs"]),
 ];
 

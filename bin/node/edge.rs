@@ -2,6 +2,7 @@
 //!
 //! Not for: deciding anything; the hub does.
 
+use super::rates::Rates;
 use downbeat_engine::Disk;
 use downbeat_engine::device::{Device, DeviceState};
 use downbeat_net::{ConnId, Endpoint, Handler, Hub, LoadRequest, Outgoing, Output, osc};
@@ -28,10 +29,18 @@ pub(super) struct Edge {
     hub: Hub,
     sending: Vec<u8>,
     now: LocalTime,
+    /// Writes the rest when it is dropped, after the device.
+    rates: Option<Rates>,
 }
 
 impl Edge {
-    pub(super) fn new(mut hub: Hub, disk: Disk, device: Device, now: LocalTime) -> Edge {
+    pub(super) fn new(
+        mut hub: Hub,
+        disk: Disk,
+        device: Device,
+        rates: Option<Rates>,
+        now: LocalTime,
+    ) -> Edge {
         let known = device.state();
         hub.set_device(known.clone());
         let loading = HashMap::new();
@@ -45,6 +54,7 @@ impl Edge {
             hub,
             sending: Vec::new(),
             now,
+            rates,
         }
     }
 
@@ -73,12 +83,15 @@ impl Edge {
         }
     }
 
-    fn watch_device(&mut self, now: LocalTime) {
-        if now.is_before(self.next_look) {
+    fn watch_device(&mut self, now: WallAnchor) {
+        if now.local.is_before(self.next_look) {
             return;
         }
-        self.next_look = now + LOOK;
+        self.next_look = now.local + LOOK;
         let state = self.device.state();
+        if let Some(rates) = &mut self.rates {
+            rates.note(now, &state);
+        }
         if state != self.known {
             self.known = state.clone();
             self.hub.set_device(state);
@@ -102,7 +115,7 @@ impl Handler for Edge {
                 self.hub.loaded(&request, loaded.clip.map_err(|why| why.to_string()));
             }
         }
-        self.watch_device(now.local);
+        self.watch_device(now);
         self.hub.tick(now);
     }
 

@@ -73,6 +73,8 @@ impl Lab {
         let mut command = Command::new(DOWNBEAT);
         // A log level in the environment of whoever runs the tests must not change them.
         command.args(args).current_dir(self.folder.path()).env_remove("RUST_LOG");
+        // Nor may a test leave a trace in the state of whoever runs it, or find one.
+        command.env_remove("STATE_DIRECTORY").env("XDG_STATE_HOME", self.path("state"));
         command
     }
 }
