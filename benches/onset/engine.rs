@@ -2,12 +2,19 @@
 
 use crate::report::peer;
 use downbeat_net::osc::{self, Arg, BundleWriter};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::net::UdpSocket;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A program that is not ready by now never will be.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The environment names the folder in which nodes keep their state; without, they keep none.
+pub(crate) const STATE: &str = "ONSET_STATE";
+/// How long an engine may take to end by itself, which a node uses to write down what it has learned.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -43,6 +50,10 @@ impl Engine {
                 let mut command = Command::new(env!("CARGO_BIN_EXE_downbeat"));
                 command.args(["node", "--host", "jack", "--onset", "frame", "--no-limiter"]);
                 command.args(["--bind", "127.0.0.1", "--port", &port]);
+                match std::env::var_os(STATE) {
+                    Some(folder) => command.arg("--state").arg(folder),
+                    None => command.arg("--no-state"),
+                };
                 command
             }
             Kind::Scsynth => {
@@ -66,6 +77,26 @@ impl Engine {
 
     /// A click at a timetag.
     pub(crate) fn click_at(&mut self, timetag: u64) {
+        self.write_click(timetag);
+        // What is lost shows as a missing click.
+        let _ = self.socket.send(&self.packet);
+    }
+
+    /// A click at each timetag, sent as fast as the socket takes them; how long that took.
+    pub(crate) fn clicks_at(&mut self, timetags: impl Iterator<Item = u64>) -> Duration {
+        let mut packets = Vec::new();
+        for timetag in timetags {
+            self.write_click(timetag);
+            packets.push(self.packet.clone());
+        }
+        let start = Instant::now();
+        for packet in packets {
+            let _ = self.socket.send(&packet);
+        }
+        start.elapsed()
+    }
+
+    fn write_click(&mut self, timetag: u64) {
         self.packet.clear();
         let mut bundle = BundleWriter::new(&mut self.packet, timetag);
         match self.kind {
@@ -77,8 +108,6 @@ impl Engine {
             }
         }
         .expect("it is legal");
-        // What is lost shows as a missing click.
-        let _ = self.socket.send(&self.packet);
     }
 
     /// A click as soon as may be.
@@ -127,6 +156,14 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        let asked = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM);
+        let start = Instant::now();
+        while asked.is_ok() && start.elapsed() < FAREWELL {
+            if self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
         // One that has ended already needs no end.
         let _ = self.child.kill();
         let _ = self.child.wait();

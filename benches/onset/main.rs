@@ -2,6 +2,8 @@
 //!
 //! A recorder on the same server hears both, and knows the true time of every frame (`line`). Errors are in frames at
 //! 48 kHz against a constant (the median of a launch), so rounding to a frame alone gives a 99th percentile of 0.5.
+//! The launches of one setting share a folder of state, which is empty for the first: that one is cold, the others know the
+//! card's rate from those before.
 //! Needs `jackd` (jackd2) and runs with `cargo bench --features jack --bench onset`; a block length behind `--` measures
 //! that one only. Not for: real cards, whose connectors need a scope.
 
@@ -16,6 +18,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use report::{Table, digits, median, peer, quantile, unless_quick};
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -44,12 +47,15 @@ fn onsets(launches: usize, only: Option<u32>) {
     let setting = |period, busy| Setting { period, busy };
     let all = [setting(256, false), setting(256, true), setting(64, false), setting(1024, false)];
     report::title(&format!(
-        "onset: clicks at random timetags, heard through JACK; median of {launches} launches; frames"
+        "onset: clicks at random timetags, heard through JACK; the first launch (cold), and the median of the {} after \
+         it, in which the node knows the card's rate (warm); launch to launch over all; frames",
+        launches - 1
     ));
     let mut table = Table::new(&[
         "engine",
         "block",
         "host",
+        "launch",
         "constant",
         "launch to launch",
         "p50",
@@ -63,31 +69,29 @@ fn onsets(launches: usize, only: Option<u32>) {
     ]);
     let chosen = all.iter().filter(|setting| only.is_none_or(|period| period == setting.period));
     for setting in chosen.take(unless_quick(4, 1)) {
-        let runs: Vec<Vec<Row>> =
-            (0..launches).map(|_| measured(setting, unless_quick("onsets", "onsets-quick"))).collect();
+        let folder = peer::scratch(&format!("onset-state-{}", std::process::id()));
+        let what = unless_quick("onsets", "onsets-quick");
+        let runs: Vec<Vec<Row>> = (0..launches).map(|_| measured(setting, what, Some(&folder))).collect();
+        // Where no node has run there is none.
+        let _ = std::fs::remove_dir_all(&folder);
+        let host = if setting.busy { "busy" } else { "idle" };
         for engine in engines(&runs) {
-            let of = |index: usize| -> Vec<f64> {
+            let of = |runs: &[Vec<Row>], index: usize| -> Vec<f64> {
                 runs.iter().flatten().filter(|row| row.name == engine).map(|row| row.values[index]).collect()
             };
-            let spread = quantile(&of(0), 1.0) - quantile(&of(0), 0.01);
-            let host = if setting.busy { "busy" } else { "idle" };
-            let cells: Vec<String> = (0..9).map(|index| digits(median(&of(index)))).collect();
-            let spread = digits(spread);
-            table.row(&[
-                &engine,
-                &setting.period,
-                &host,
-                &cells[0],
-                &spread,
-                &cells[1],
-                &cells[2],
-                &cells[3],
-                &cells[4],
-                &cells[5],
-                &cells[6],
-                &cells[7],
-                &cells[8],
-            ]);
+            let constants = of(&runs, 0);
+            let spread = quantile(&constants, 1.0) - quantile(&constants, 0.01);
+            let (first, later) = runs.split_at(1);
+            for (launch, runs) in [("cold", first), ("warm", later)] {
+                if runs.is_empty() {
+                    continue;
+                }
+                let mut cells: Vec<String> = (0..9).map(|index| digits(median(&of(runs, index)))).collect();
+                cells.insert(1, digits(spread));
+                let mut row: Vec<&dyn std::fmt::Display> = vec![&engine, &setting.period, &host, &launch];
+                row.extend(cells.iter().map(|cell| cell as &dyn std::fmt::Display));
+                table.row(&row);
+            }
         }
     }
     table.print();
@@ -111,12 +115,16 @@ fn rest(launches: usize) {
             "two nodes on one server: difference of their onsets, frames",
             &["constant", "within 1, %", "largest"],
         ),
-        ("burst", "2,000 clicks sent at once, due ten frames apart", &["heard", "frames apart"]),
+        (
+            "burst",
+            "2,000 packets sent at once (the demand: within 5 ms), a click each, due ten frames apart",
+            &["sent in ms", "heard", "frames apart"],
+        ),
     ];
     for (what, title, headings) in measurements {
         report::title(title);
         let mut table = Table::new(&[&["engine"], headings].concat());
-        let runs: Vec<Vec<Row>> = (0..launches).map(|_| measured(&setting, what)).collect();
+        let runs: Vec<Vec<Row>> = (0..launches).map(|_| measured(&setting, what, None)).collect();
         for row in runs.iter().flatten() {
             let cells: Vec<String> = row.values.iter().map(|value| digits(*value)).collect();
             let cells: Vec<&dyn std::fmt::Display> =
@@ -144,8 +152,9 @@ fn engines(runs: &[Vec<Row>]) -> Vec<String> {
     names
 }
 
-/// One launch: a server, perhaps a busy core, and this program again as the one that measures.
-fn measured(setting: &Setting, what: &str) -> Vec<Row> {
+/// One launch: a server, perhaps a busy core, and this program again as the one that measures. Nodes keep their state in
+/// `state`, if there is one.
+fn measured(setting: &Setting, what: &str, state: Option<&Path>) -> Vec<Row> {
     let server = format!("onset-{}", std::process::id());
     let Some(_jack) = Jack::start(&server, setting.period) else { return Vec::new() };
     let _load = setting.busy.then(Load::start);
@@ -153,6 +162,10 @@ fn measured(setting: &Setting, what: &str) -> Vec<Row> {
     let mut command = Command::new(own);
     command.args(["--measure", what]).env("JACK_DEFAULT_SERVER", &server).env("SC_JACK_DEFAULT_OUTPUTS", "");
     command.stdout(Stdio::piped()).stderr(stderr_if_wanted());
+    match state {
+        Some(folder) => command.env(engine::STATE, folder),
+        None => command.env_remove(engine::STATE),
+    };
     let mut child = command.spawn().expect("this program runs");
     let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
     let rows = lines.map_while(Result::ok).filter_map(|line| {
