@@ -183,8 +183,11 @@ fn it_meets_its_demands_on_simulated_hosts() {
     }
 }
 
-/// The traces, with what the spread and the largest error may be if nothing is remembered, and if the rate is.
-const TRACES: [(&str, &[u8], u32, [f64; 2], [f64; 2]); 5] = [
+/// What the spread and the largest error of a launch may be.
+type Bounds = [f64; 2];
+
+/// The traces: host, callbacks, frames, bounds if nothing is remembered and if the rate is.
+const TRACES: [(&str, &[u8], u32, Bounds, Bounds); 5] = [
     ("idle", include_bytes!("traces/jack-64-idle.u16"), 64, [1.6, 2.0], [1.4, 1.6]),
     ("idle", include_bytes!("traces/jack-256-idle.u16"), 256, [1.5, 2.0], [1.1, 1.3]),
     ("busy", include_bytes!("traces/jack-256-busy.u16"), 256, [2.2, 3.0], [1.5, 1.8]),
