@@ -144,6 +144,30 @@ pub(super) fn take_arg(tag: u8, data: &[u8]) -> Result<(Arg<'_>, &[u8]), ErrorKi
     })
 }
 
+/// How many bytes an argument with this tag has, if all of them have as many. Read from a table where arguments are only
+/// checked: there is one way through it for all these types.
+#[inline(always)]
+pub(super) fn fixed_size(tag: u8) -> Option<usize> {
+    const SIZES: [u8; 256] = {
+        let mut sizes = [u8::MAX; 256];
+        let mut index = 0;
+        while index < FIXED.len() {
+            let (tags, size) = FIXED[index];
+            let mut tag = 0;
+            while tag < tags.len() {
+                sizes[tags[tag] as usize] = size;
+                tag += 1;
+            }
+            index += 1;
+        }
+        sizes
+    };
+    let size = SIZES[usize::from(tag)];
+    (size != u8::MAX).then_some(size.into())
+}
+
+const FIXED: [(&[u8], u8); 3] = [(b"TFNI", 0), (b"ifcrm", 4), (b"htd", 8)];
+
 #[inline(always)]
 pub(super) fn take<const N: usize>(data: &[u8]) -> Result<([u8; N], &[u8]), ErrorKind> {
     data.split_first_chunk().map(|(chunk, rest)| (*chunk, rest)).ok_or(ErrorKind::Truncated)
@@ -188,6 +212,17 @@ fn take_blob(data: &[u8]) -> Result<(&[u8], &[u8]), ErrorKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fixed_sizes_are_those_that_are_taken() {
+        for tag in 0..=u8::MAX {
+            let taken = take_arg(tag, &[0; 16]).map(|(_, rest)| 16 - rest.len());
+            match fixed_size(tag) {
+                Some(size) => assert_eq!(taken, Ok(size), "{tag}"),
+                None => assert!(!FIXED.iter().any(|(tags, _)| tags.contains(&tag)), "{tag}"),
+            }
+        }
+    }
 
     #[test]
     fn numbers_and_text_are_taken_in_any_of_their_types() {

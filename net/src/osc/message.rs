@@ -3,7 +3,7 @@
 //! Inlined without asking (`inline(always)`) here, in `arg` and in `reader`: results of this size go through
 //! memory otherwise, and a message costs twice as much (`benches/codec.rs`). Not for: bundles (`reader`).
 
-use super::arg::{Arg, take, take_arg, take_string};
+use super::arg::{Arg, fixed_size, take, take_arg, take_string};
 use super::error::{ErrorKind, OscError};
 use std::fmt;
 
@@ -25,45 +25,66 @@ pub struct Args<'a> {
     data: &'a [u8],
 }
 
-impl<'a> Message<'a> {
-    /// Reads all of `bytes` as one message and checks every argument.
+/// What a message begins with, up to its arguments. The messages of a packet often begin alike, and what was read once is
+/// only compared then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head<'a> {
+    /// As it stood in the packet.
+    bytes: &'a [u8],
+    address: &'a [u8],
+    tags: Option<&'a [u8]>,
+}
+
+impl<'a> Head<'a> {
+    /// No message begins so.
+    pub(super) const NONE: Head<'static> = Head { bytes: &[], address: &[], tags: None };
+
+    /// Reads the head of a message.
     #[inline(always)]
-    pub(super) fn parse(bytes: &'a [u8]) -> Result<Message<'a>, OscError> {
-        // What a step leaves is always the end of `bytes`, so its length says where it stopped.
-        let at = |rest: &[u8]| bytes.len() - rest.len();
-
-        let (address, after_address) = take_string(bytes).map_err(|kind| kind.at(0))?;
+    fn parse(message: &'a [u8]) -> Result<Head<'a>, OscError> {
+        let (address, after_address) = take_string(message).map_err(|kind| kind.at(0))?;
+        // What a step leaves is always the end of `message`, so its length says where it stopped.
+        let at = message.len() - after_address.len();
         if after_address.first() != Some(&b',') {
-            return Ok(Message { bytes, address, tags: None, data: after_address });
+            return Ok(Head { bytes: &message[..at], address, tags: None });
         }
-        let (tags, data) = take_string(after_address).map_err(|kind| kind.at(at(after_address)))?;
-        let tags = &tags[1..];
+        let (tags, data) = take_string(after_address).map_err(|kind| kind.at(at))?;
+        Ok(Head { bytes: &message[..message.len() - data.len()], address, tags: Some(&tags[1..]) })
+    }
 
-        let mut rest = data;
-        let mut open = 0usize;
-        for (index, &tag) in tags.iter().enumerate() {
-            let at_tag = || at(after_address) + 1 + index;
-            match take_arg(tag, rest) {
-                Ok((arg, after)) => {
-                    match arg {
-                        Arg::ArrayStart => open += 1,
-                        Arg::ArrayEnd if open == 0 => return Err(ErrorKind::Unbalanced.at(at_tag())),
-                        Arg::ArrayEnd => open -= 1,
-                        _ => {}
-                    }
-                    rest = after;
-                }
-                Err(kind @ ErrorKind::UnknownTag(_)) => return Err(kind.at(at_tag())),
-                Err(kind) => return Err(kind.at(at(rest))),
-            }
+    /// Whether a message begins so too, tags and all. Compared in pairs of words, the last of which may overlap the one
+    /// before: a head with tags has two words at least.
+    #[inline(always)]
+    fn begins(&self, message: &[u8]) -> bool {
+        let Some(there) = message.get(..self.bytes.len()) else { return false };
+        let same = |(a, b): (&[u8; 8], &[u8; 8])| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b);
+        let last = self.bytes.last_chunk().zip(there.last_chunk());
+        self.tags.is_some()
+            && last.is_some_and(same)
+            && self.bytes.as_chunks().0.iter().zip(there.as_chunks().0).all(same)
+    }
+}
+
+impl<'a> Message<'a> {
+    /// Reads all of `bytes` as one message and checks every argument. `last` is how the message before began.
+    #[inline(always)]
+    pub(super) fn parse(bytes: &'a [u8], last: &mut Head<'a>) -> Result<Message<'a>, OscError> {
+        if !last.begins(bytes) {
+            *last = Head::parse(bytes)?;
         }
-        if open > 0 {
-            return Err(ErrorKind::Unbalanced.at(at(after_address) + 1 + tags.len()));
+        let Head { bytes: head, address, tags } = *last;
+        let data = &bytes[head.len()..];
+        if let Some(tags) = tags
+            && let Err((kind, tag, rest)) = check(tags, data)
+        {
+            // An address and its padding, then the comma.
+            let tags_at = (address.len() / 4 + 1) * 4 + 1;
+            return Err(kind.at(match kind {
+                ErrorKind::UnknownTag(_) | ErrorKind::Unbalanced => tags_at + tag,
+                _ => bytes.len() - rest,
+            }));
         }
-        if !rest.is_empty() {
-            return Err(ErrorKind::Trailing.at(at(rest)));
-        }
-        Ok(Message { bytes, address, tags: Some(tags), data })
+        Ok(Message { bytes, address, tags, data })
     }
 
     /// The address or address pattern, from its `/`.
@@ -92,6 +113,34 @@ impl<'a> Message<'a> {
     /// The whole message as it stood in its packet.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
+    }
+}
+
+/// Checks that the arguments are there which the tags announce, and nothing else. If not: what is wrong, at which tag, and
+/// with how many bytes left.
+#[inline(always)]
+fn check(tags: &[u8], data: &[u8]) -> Result<(), (ErrorKind, usize, usize)> {
+    let mut rest = data;
+    let mut open = 0usize;
+    for (index, &tag) in tags.iter().enumerate() {
+        let wrong = |kind| (kind, index, rest.len());
+        rest = match (fixed_size(tag), tag) {
+            (Some(size), _) => rest.get(size..).ok_or(wrong(ErrorKind::Truncated))?,
+            (None, b'[') => {
+                open += 1;
+                rest
+            }
+            (None, b']') => {
+                open = open.checked_sub(1).ok_or(wrong(ErrorKind::Unbalanced))?;
+                rest
+            }
+            (None, _) => take_arg(tag, rest).map_err(wrong)?.1,
+        };
+    }
+    match rest {
+        _ if open > 0 => Err((ErrorKind::Unbalanced, tags.len(), rest.len())),
+        [] => Ok(()),
+        _ => Err((ErrorKind::Trailing, tags.len(), rest.len())),
     }
 }
 
@@ -131,8 +180,14 @@ impl<'a> Args<'a> {
         self.tags.first().copied()
     }
 
-    /// The next argument, if it is a number: `i`, `f`, `h` or `d`.
-    #[inline]
+    /// Whether the next argument is a number: `i`, `f`, `h` or `d`.
+    #[inline(always)]
+    pub fn next_is_number(&self) -> bool {
+        matches!(self.next_tag(), Some(b'i' | b'f' | b'h' | b'd'))
+    }
+
+    /// The next argument, if it is a number.
+    #[inline(always)]
     pub fn take_number(&mut self) -> Option<f64> {
         let (number, data) = match self.next_tag()? {
             b'i' => take(self.data).map(|(x, rest)| (i32::from_be_bytes(x).into(), rest)),
@@ -147,7 +202,7 @@ impl<'a> Args<'a> {
     }
 
     /// The next argument, if it is text: `s` or `S`.
-    #[inline]
+    #[inline(always)]
     pub fn take_text(&mut self) -> Option<&'a [u8]> {
         let (b's' | b'S') = self.next_tag()? else { return None };
         let (text, data) = take_string(self.data).ok()?;
@@ -160,12 +215,16 @@ impl<'a> Args<'a> {
 mod tests {
     use super::*;
 
+    fn parse(bytes: &[u8]) -> Result<Message<'_>, OscError> {
+        Message::parse(bytes, &mut Head::NONE.clone())
+    }
+
     fn args(bytes: &[u8]) -> Vec<Arg<'_>> {
-        Message::parse(bytes).unwrap().args().collect()
+        parse(bytes).unwrap().args().collect()
     }
 
     fn refusal(bytes: &[u8]) -> (ErrorKind, usize) {
-        let error = Message::parse(bytes).unwrap_err();
+        let error = parse(bytes).unwrap_err();
         (error.kind, error.offset)
     }
 
@@ -196,7 +255,7 @@ mod tests {
             Arg::ArrayEnd,
         ];
         assert_eq!(args(message), expected);
-        let parsed = Message::parse(message).unwrap();
+        let parsed = parse(message).unwrap();
         assert_eq!(parsed.address(), b"/all");
         assert_eq!(parsed.tags(), Some(&b"ifsbhtdScrmTFNI[i]"[..]));
         assert_eq!(parsed.bytes(), message);
@@ -219,14 +278,14 @@ mod tests {
 
     #[test]
     fn old_senders_write_no_type_tags() {
-        let untyped = Message::parse(b"/foo\0\0\0\0").unwrap();
+        let untyped = parse(b"/foo\0\0\0\0").unwrap();
         assert_eq!((untyped.address(), untyped.tags(), untyped.data()), (&b"/foo"[..], None, &b""[..]));
-        let with_data = Message::parse(b"/a\0\0\0\0\0\x01").unwrap();
+        let with_data = parse(b"/a\0\0\0\0\0\x01").unwrap();
         assert_eq!((with_data.tags(), with_data.data()), (None, &b"\0\0\0\x01"[..]));
-        let without_comma = Message::parse(b"/a\0\0if\0\0\0\0\0\x01\x3f\x80\0\0").unwrap();
+        let without_comma = parse(b"/a\0\0if\0\0\0\0\0\x01\x3f\x80\0\0").unwrap();
         assert_eq!((without_comma.tags(), without_comma.args().count()), (None, 0));
         assert_eq!(without_comma.data().len(), 12);
-        assert_eq!(Message::parse(b"/a\0\0,\0\0\0").unwrap().tags(), Some(&b""[..]));
+        assert_eq!(parse(b"/a\0\0,\0\0\0").unwrap().tags(), Some(&b""[..]));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Not for: the inside of a message (`message`).
 
 use super::error::{ErrorKind, OscError};
-use super::message::Message;
+use super::message::{Head, Message};
 
 /// How deep bundles may be nested: a bundle in a bundle is nested to 2.
 pub const MAX_NESTING: usize = 8;
@@ -22,12 +22,20 @@ pub struct Timed<'a> {
 
 /// Iterates over the messages of a packet, a message or a bundle, in order.
 ///
-/// Each item is checked to its last byte. The first error is the last item.
+/// Each item is checked to its last byte. The first error is the last item. A message with the address and the type tags of
+/// the one before has the very same slices of them.
 ///
 /// RT: nothing here allocates, blocks or panics.
 #[inline]
 pub fn read(packet: &[u8]) -> Reader<'_> {
-    Reader { packet, at: None, bundle: Bundle::NONE, depth: 0, outer: [Bundle::NONE; MAX_NESTING - 1] }
+    Reader {
+        packet,
+        at: None,
+        head: Head::NONE,
+        bundle: Bundle::NONE,
+        depth: 0,
+        outer: [Bundle::NONE; MAX_NESTING - 1],
+    }
 }
 
 /// The messages of a packet: see [`read`].
@@ -36,6 +44,8 @@ pub struct Reader<'a> {
     packet: &'a [u8],
     /// Where the next bundle element starts; `None` before the packet itself was looked at.
     at: Option<usize>,
+    /// How the last message began.
+    head: Head<'a>,
     /// The bundle around `at`.
     bundle: Bundle,
     /// How many bundles are around `at`.
@@ -77,7 +87,7 @@ impl<'a> Reader<'a> {
         while let Some((start, element)) = self.element()? {
             match element.first() {
                 Some(b'/') => {
-                    let message = Message::parse(element)
+                    let message = Message::parse(element, &mut self.head)
                         .map_err(|error| OscError { offset: start + error.offset, ..error })?;
                     return Ok(Some(Timed { timetag: self.bundle.timetag, message }));
                 }
@@ -206,6 +216,43 @@ mod tests {
             vec![(u64::MAX, Arg::Int(1)), (0, Arg::Int(2)), (0, Arg::Int(3)), (u64::MAX, Arg::Int(4))];
         assert_eq!(summary(&packet), (expected, None));
         assert_eq!(summary(&bundle(5, &[])), (vec![], None));
+    }
+
+    #[test]
+    fn how_a_message_began_changes_nothing_in_the_next() {
+        let packets: [&[u8]; 9] = [
+            b"/a\0\0,i\0\0\0\0\0\x01",
+            b"/a\0\0,i\0\0\0\0\0\x02",
+            b"/a\0\0,f\0\0\0\0\0\0",
+            b"/a\0\0,i\0\0",
+            b"/a\0\0,iii\0\0\0\0\0\0\0\x01\0\0\0\x02\0\0\0\x03",
+            b"/a\0\0",
+            b"/a\0\0\0\0\0\x01",
+            b"/b\0\0,i\0\0\0\0\0\x01",
+            b"/abcdef\0,i\0\0\0\0\0\x01",
+        ];
+        for first in packets {
+            for second in packets {
+                let both = bundle(1, &[first.to_vec(), second.to_vec()]);
+                let read_after = read(&both).nth(1).map(|timed| timed.map(|timed| timed.message));
+                let alone = read(second).next().unwrap().map(|timed| timed.message);
+                match (read(first).next().unwrap(), alone) {
+                    (Ok(_), Ok(alone)) => assert_eq!(read_after, Some(Ok(alone))),
+                    (Ok(_), Err(alone)) => {
+                        let offset = alone.offset + 16 + 4 + first.len() + 4;
+                        assert_eq!(read_after, Some(Err(OscError { offset, ..alone })));
+                    }
+                    (Err(_), _) => assert_eq!(read_after, None),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn messages_that_begin_alike_share_their_address() {
+        let packet = bundle(1, &[message(1), message(2)]);
+        let addresses: Vec<_> = read(&packet).map(|timed| timed.unwrap().message.address()).collect();
+        assert!(std::ptr::eq(addresses[0], addresses[1]));
     }
 
     #[test]
