@@ -149,6 +149,7 @@ pub struct VoiceShape {
 pub const DEFAULT_RELEASE: f32 = 0.005;
 
 impl Default for VoiceShape {
+    #[inline]
     fn default() -> Self {
         VoiceShape {
             id: None,

@@ -209,7 +209,7 @@ impl Ids {
 /// Pd has no integers, so 7.0 is 7.
 fn numbered<'p>(args: &mut Args<'p>) -> Result<VoiceId, Reason<'p>> {
     let Some(got) = args.take_number() else {
-        return Err(mismatch("id", "a string or a whole number", args));
+        return Err(mismatch("id", "a string or a whole number", args.next_tag()));
     };
     if !ID.contains(got) || got.fract() != 0.0 {
         return Err(Reason::Range { what: "id", range: ID, got });
@@ -222,6 +222,8 @@ pub(super) struct Draft<'e> {
     late: &'e mut Option<LatePolicy>,
     shape: &'e mut VoiceShape,
     source: Source<'e>,
+    ids: &'e mut Ids,
+    channels: u16,
 }
 
 /// What not every voice has.
@@ -232,9 +234,9 @@ enum Source<'e> {
 }
 
 impl<'e> Draft<'e> {
-    /// The voice an event starts, if it does.
+    /// The voice an event starts, if it does, on a node of so many channels.
     #[inline]
-    pub(super) fn of(event: &'e mut Event) -> Option<Draft<'e>> {
+    pub(super) fn of(event: &'e mut Event, ids: &'e mut Ids, channels: u16) -> Option<Draft<'e>> {
         let (shape, source) = match &mut event.action {
             Action::Play(Play { shape, rate, start, looped, .. }) => {
                 (shape, Source::Sample { rate, start, looped })
@@ -243,52 +245,40 @@ impl<'e> Draft<'e> {
             Action::Instrument(instrument) => (&mut instrument.shape, Source::Instrument),
             _ => return None,
         };
-        Some(Draft { late: &mut event.late, shape, source })
+        Some(Draft { late: &mut event.late, shape, source, ids, channels })
     }
 
     /// Takes pairs of key and value up to the end of the message.
-    #[inline]
-    pub(super) fn take_pairs<'p>(
-        &mut self,
-        args: &mut Args<'p>,
-        ids: &mut Ids,
-        channels: u16,
-    ) -> Result<(), Reason<'p>> {
+    pub(super) fn take_pairs<'p>(mut self, mut args: Args<'p>) -> Result<(), Reason<'p>> {
         while let Some(tag) = args.next_tag() {
             let name = args.take_text().ok_or(Reason::NotAKey(tag))?;
             let key = Key::parse(name).ok_or(Reason::UnknownKey { key: name, keys: self.keys() })?;
             if args.next_tag().is_none() {
                 return Err(Reason::NoValue(key));
             }
-            self.take(key, args, ids, channels)?;
+            self.take(key, &mut args)?;
         }
         Ok(())
     }
 
     /// Takes the value of a key.
     #[inline(always)]
-    pub(super) fn take<'p>(
-        &mut self,
-        key: Key,
-        args: &mut Args<'p>,
-        ids: &mut Ids,
-        channels: u16,
-    ) -> Result<(), Reason<'p>> {
-        let mut number = |range| number(key.name(), range, args);
+    fn take<'p>(&mut self, key: Key, args: &mut Args<'p>) -> Result<(), Reason<'p>> {
+        let number = |range, args: &mut Args<'p>| number(key.name(), range, args);
         match (key, &mut self.source) {
-            (Key::Gain, _) => self.shape.gain = number(GAIN)? as f32,
-            (Key::Db, _) => self.shape.gain = linear(number(DB)?),
-            (Key::Pan, _) => self.shape.pan = number(PAN)? as f32,
-            (Key::Attack, _) => self.shape.attack = number(SECONDS)? as f32,
-            (Key::Decay, _) => self.shape.decay = number(SECONDS)? as f32,
-            (Key::Sustain, _) => self.shape.sustain = number(SUSTAIN)? as f32,
-            (Key::Release, _) => self.shape.release = number(SECONDS)? as f32,
-            (Key::Dur, _) => self.shape.dur = Some(number(SECONDS)? as f32),
-            (Key::Channel, _) => self.shape.channel = Some(channel(args, channels)?),
+            (Key::Gain, _) => self.shape.gain = gain(args)?,
+            (Key::Db, _) => self.shape.gain = linear(number(DB, args)?),
+            (Key::Pan, _) => self.shape.pan = pan(args)?,
+            (Key::Attack, _) => self.shape.attack = number(SECONDS, args)? as f32,
+            (Key::Decay, _) => self.shape.decay = number(SECONDS, args)? as f32,
+            (Key::Sustain, _) => self.shape.sustain = number(SUSTAIN, args)? as f32,
+            (Key::Release, _) => self.shape.release = number(SECONDS, args)? as f32,
+            (Key::Dur, _) => self.shape.dur = Some(number(SECONDS, args)? as f32),
+            (Key::Channel, _) => self.shape.channel = Some(channel(args, self.channels)?),
             (Key::Late, _) => *self.late = Some(late(args)?),
-            (Key::Id, _) => self.shape.id = Some(ids.id(args)?),
-            (Key::Rate, Source::Sample { rate, .. }) => **rate = number(RATE)? as f32,
-            (Key::Start, Source::Sample { start, .. }) => **start = number(SECONDS)?,
+            (Key::Id, _) => self.shape.id = Some(self.ids.id(args)?),
+            (Key::Rate, Source::Sample { rate: value, .. }) => **value = rate(args)?,
+            (Key::Start, Source::Sample { start, .. }) => **start = number(SECONDS, args)?,
             (Key::Loop, Source::Sample { looped, .. }) => **looped = switch(key.name(), args)?,
             (Key::Shape, Source::Tone(shape)) => **shape = wave(args)?,
             (Key::Rate | Key::Start | Key::Loop | Key::Shape, _) => {
@@ -311,24 +301,42 @@ impl<'e> Draft<'e> {
 /// The parameter of a sounding voice that `/set` names, and the value it is given.
 pub(super) fn param<'p>(args: &mut Args<'p>) -> Result<(Param, f32), Reason<'p>> {
     const WANTED: &str = "gain, db, pan, rate or freq";
-    let Some(key) = args.take_text() else { return Err(mismatch("the key", WANTED, args)) };
+    let Some(key) = args.take_text() else { return Err(mismatch("the key", WANTED, args.next_tag())) };
     Ok(match key {
-        b"gain" => (Param::Gain, number("gain", GAIN, args)? as f32),
+        b"gain" => (Param::Gain, gain(args)?),
         b"db" => (Param::Gain, linear(number("db", DB, args)?)),
-        b"pan" => (Param::Pan, number("pan", PAN, args)? as f32),
-        b"rate" => (Param::Rate, number("rate", RATE, args)? as f32),
+        b"pan" => (Param::Pan, pan(args)?),
+        b"rate" => (Param::Rate, rate(args)?),
         b"freq" => (Param::Freq, number("freq", FREQ, args)? as f32),
         other => return Err(Reason::Word { what: "the key", wanted: WANTED, got: other }),
     })
 }
 
+/// The next argument as a linear amplitude.
+#[inline(always)]
+pub(super) fn gain<'p>(args: &mut Args<'p>) -> Result<f32, Reason<'p>> {
+    Ok(number("gain", GAIN, args)? as f32)
+}
+
+/// The next argument as a place between the first two channels.
+#[inline(always)]
+pub(super) fn pan<'p>(args: &mut Args<'p>) -> Result<f32, Reason<'p>> {
+    Ok(number("pan", PAN, args)? as f32)
+}
+
+/// The next argument as the speed of a sample.
+#[inline(always)]
+pub(super) fn rate<'p>(args: &mut Args<'p>) -> Result<f32, Reason<'p>> {
+    Ok(number("rate", RATE, args)? as f32)
+}
+
 /// The next argument as a number in range.
-#[inline]
+#[inline(always)]
 pub(super) fn number<'p>(what: &'static str, range: Range, args: &mut Args<'p>) -> Result<f64, Reason<'p>> {
     match args.take_number() {
         Some(got) if range.contains(got) => Ok(got),
         Some(got) => Err(Reason::Range { what, range, got }),
-        None => Err(mismatch(what, "a number", args)),
+        None => Err(mismatch(what, "a number", args.next_tag())),
     }
 }
 
@@ -343,10 +351,11 @@ pub(super) fn switch<'p>(what: &'static str, args: &mut Args<'p>) -> Result<bool
     }
 }
 
-/// Why the next argument is not what is wanted: it is of another type, or not there.
+/// Why the next argument is not what is wanted: it is of another type, or not there. Takes its tag and not the arguments:
+/// what a function that is not inlined is lent stays in memory, on the way without errors too.
 #[cold]
-pub(super) fn mismatch<'p>(what: &'static str, wanted: &'static str, args: &Args<'p>) -> Reason<'p> {
-    match args.next_tag() {
+pub(super) fn mismatch<'p>(what: &'static str, wanted: &'static str, next: Option<u8>) -> Reason<'p> {
+    match next {
         Some(got) => Reason::Type { what, wanted, got },
         None => Reason::Missing(what),
     }
@@ -391,6 +400,6 @@ fn word<'p, T>(
     args: &mut Args<'p>,
     meaning: impl Fn(&[u8]) -> Option<T>,
 ) -> Result<T, Reason<'p>> {
-    let Some(got) = args.take_text() else { return Err(mismatch(what, wanted, args)) };
+    let Some(got) = args.take_text() else { return Err(mismatch(what, wanted, args.next_tag())) };
     meaning(got).ok_or(Reason::Word { what, wanted, got })
 }

@@ -28,21 +28,19 @@
 
 mod book;
 mod keys;
+mod methods;
 mod names;
 mod refusal;
 mod request;
 #[cfg(test)]
 mod tests;
 
-use crate::osc::{self, Args, Message, Pattern, Timed};
+use crate::osc::{self, Message, Pattern, Timed};
 use book::Book;
 pub use book::{Ask, Method, TimeForm};
-use downbeat_engine::{
-    Action, ClipId, DEFAULT_EVENTS, Event, InstrumentEvent, MAX_ARGS, Origin, Play, Target, Tone, VoiceShape,
-    Wave, When,
-};
+use downbeat_engine::{ClipId, DEFAULT_EVENTS, Event, Origin, When};
 use downbeat_sync::{ClockEstimate, EnsembleTime, LocalTime, Span};
-use keys::{Draft, FINITE, FREQ, GAIN, Ids, NOBODY, SECONDS};
+use keys::Ids;
 pub use keys::{Key, Keys};
 pub use refusal::{Range, Reason, Refusal};
 pub use request::Request;
@@ -127,9 +125,10 @@ impl Score {
         self.staged.requests.clear();
         self.staged.answers = 0;
         let mut course = Course::new(arrival, self.config.horizon);
+        let mut known = Known { address: b"", method: None };
         for timed in osc::read(packet) {
             let timed = timed.map_err(|error| Refusal { address: b"", reason: error.into(), usage: "" })?;
-            if let Err(reason) = self.take(&timed, &mut course) {
+            if let Err(reason) = self.take(&timed, &mut course, &mut known) {
                 let address = timed.message.address();
                 return Err(Refusal { address, reason, usage: self.current.usage() });
             }
@@ -175,12 +174,22 @@ impl Score {
         self.ids.forgotten()
     }
 
-    #[inline]
-    fn take<'p>(&mut self, timed: &Timed<'p>, course: &mut Course<'_>) -> Result<(), Reason<'p>> {
+    #[inline(always)]
+    fn take<'p>(
+        &mut self,
+        timed: &Timed<'p>,
+        course: &mut Course<'_>,
+        known: &mut Known<'p>,
+    ) -> Result<(), Reason<'p>> {
         course.move_to(timed.timetag)?;
-        match self.book.method(timed.message.address()) {
-            Some(method) => self.stage(method, &timed.message, course),
-            None => self.stage_matching(&timed.message, course),
+        let address = timed.message.address();
+        // The reader gives messages that begin alike the very same address.
+        if !std::ptr::eq(address, known.address) {
+            *known = Known { address, method: self.book.method(address) };
+        }
+        match known.method {
+            Some(method) => self.stage(method, timed.message, course),
+            None => self.stage_matching(timed.message, course),
         }
     }
 
@@ -188,7 +197,7 @@ impl Score {
     #[cold]
     fn stage_matching<'p>(
         &mut self,
-        message: &Message<'p>,
+        message: Message<'p>,
         course: &mut Course<'_>,
     ) -> Result<(), Reason<'p>> {
         let pattern = Pattern::new(message.address())?;
@@ -204,117 +213,12 @@ impl Score {
         self.reached = reached;
         staged
     }
+}
 
-    /// Stages what a message asks for.
-    #[inline]
-    fn stage<'p>(
-        &mut self,
-        method: Method,
-        message: &Message<'p>,
-        course: &Course<'_>,
-    ) -> Result<(), Reason<'p>> {
-        self.current = method;
-        let mut args = message.args();
-        let action = match method {
-            Method::Play => Action::Play(plain(self.sample(&mut args)?)),
-            Method::Sample(clip) => Action::Play(plain(clip)),
-            Method::Tone => {
-                let freq = keys::number("freq", FREQ, &mut args)? as f32;
-                Action::Tone(Tone { freq, wave: Wave::Sine, shape: VoiceShape::default() })
-            }
-            Method::Instrument(bank) => {
-                let args = numbers(&mut args)?;
-                Action::Instrument(InstrumentEvent { bank, args, shape: VoiceShape::default() })
-            }
-            Method::Click => Action::Click { gain: click(&mut args)? },
-            Method::Set => self.set(&mut args)?,
-            Method::Stop => self.stop(&mut args)?,
-            Method::Panic => Action::Panic,
-            Method::Cancel => Action::Cancel(match args.next_tag() {
-                // That nobody is named so is no error: the reply will be 0.
-                Some(_) => Some(self.ids.known(&mut args)?.unwrap_or(NOBODY)),
-                None => None,
-            }),
-            Method::MasterGain => {
-                let value = keys::number("the value", GAIN, &mut args)? as f32;
-                Action::MasterGain { value, seconds: seconds(&mut args)? }
-            }
-            Method::MasterMute => {
-                let on = keys::switch("the value", &mut args)?;
-                Action::MasterMute { on, seconds: seconds(&mut args)? }
-            }
-            Method::Ask(ask) => {
-                self.staged.requests.push(Request::read(ask, message)?);
-                return Ok(());
-            }
-            Method::Answer => {
-                self.staged.answers += 1;
-                return Ok(());
-            }
-        };
-        if self.staged.events.len() >= self.config.events {
-            return Err(Reason::Full);
-        }
-        // Staged before the rest of the arguments is read, which then goes right into it: copying an event that was
-        // only just written costs more than reading the message.
-        let (when, from) = (course.when, course.arrival.from);
-        self.staged.events.push(Event { when, from, late: None, action });
-        match method {
-            Method::Play => {
-                self.take_numbers(&mut args, &[Key::Gain, Key::Pan, Key::Rate])?;
-                self.take_pairs(&mut args)
-            }
-            Method::Tone | Method::Instrument(_) => self.take_pairs(&mut args),
-            // What follows may be anything.
-            Method::Sample(_) => self.take_numbers(&mut args, &[Key::Gain]),
-            _ => end(&args),
-        }
-    }
-
-    /// The sample that is named first.
-    #[inline]
-    fn sample<'p>(&self, args: &mut Args<'p>) -> Result<ClipId, Reason<'p>> {
-        let Some(name) = args.take_text() else {
-            return Err(keys::mismatch("the sample's name", "a string", args));
-        };
-        self.book.clip(name).ok_or(Reason::NoSample(name))
-    }
-
-    /// Takes the numbers of the voice staged last that need no key, as many as there are.
-    #[inline]
-    fn take_numbers<'p>(&mut self, args: &mut Args<'p>, keys: &[Key]) -> Result<(), Reason<'p>> {
-        let Some(mut draft) = self.staged.events.last_mut().and_then(Draft::of) else { return Ok(()) };
-        for key in keys {
-            if !next_is_number(args) {
-                break;
-            }
-            draft.take(*key, args, &mut self.ids, self.config.channels)?;
-        }
-        Ok(())
-    }
-
-    /// Takes the pairs of key and value of the voice staged last, up to the end of the message.
-    #[inline]
-    fn take_pairs<'p>(&mut self, args: &mut Args<'p>) -> Result<(), Reason<'p>> {
-        let Some(mut draft) = self.staged.events.last_mut().and_then(Draft::of) else { return Ok(()) };
-        draft.take_pairs(args, &mut self.ids, self.config.channels)
-    }
-
-    fn set<'p>(&mut self, args: &mut Args<'p>) -> Result<Action, Reason<'p>> {
-        let id = self.ids.known(args)?.map_err(Reason::NoVoice)?;
-        let (param, value) = keys::param(args)?;
-        Ok(Action::Set { id, param, value, seconds: seconds(args)? })
-    }
-
-    fn stop<'p>(&mut self, args: &mut Args<'p>) -> Result<Action, Reason<'p>> {
-        if args.next_tag().is_none() {
-            return Ok(Action::Stop(Target::All));
-        }
-        Ok(Action::Stop(match self.ids.known(args)? {
-            Ok(id) => Target::Voice(id),
-            Err(name) => Target::Clip(self.book.clip(name).ok_or(Reason::NoVoiceOrSample(name))?),
-        }))
-    }
+/// The last address of a packet and what has it: a packet's messages often go to one address.
+struct Known<'p> {
+    address: &'p [u8],
+    method: Option<Method>,
 }
 
 /// Where in a packet the reading is.
@@ -352,45 +256,4 @@ impl<'a> Course<'a> {
         };
         Ok(())
     }
-}
-
-/// A clip as it is.
-fn plain(clip: ClipId) -> Play {
-    Play { clip, rate: 1.0, start: 0.0, looped: false, shape: VoiceShape::default() }
-}
-
-/// The numbers of an instrument, up to the first pair.
-fn numbers<'p>(args: &mut Args<'p>) -> Result<[f32; MAX_ARGS], Reason<'p>> {
-    let mut numbers = [f32::NAN; MAX_ARGS];
-    for number in &mut numbers {
-        if !next_is_number(args) {
-            return Ok(numbers);
-        }
-        *number = keys::number("a number", FINITE, args)? as f32;
-    }
-    if next_is_number(args) { Err(Reason::TooMany) } else { Ok(numbers) }
-}
-
-fn click<'p>(args: &mut Args<'p>) -> Result<f32, Reason<'p>> {
-    match args.next_tag() {
-        Some(_) => Ok(keys::number("gain", GAIN, args)? as f32),
-        None => Ok(1.0),
-    }
-}
-
-#[inline]
-fn next_is_number(args: &Args<'_>) -> bool {
-    matches!(args.next_tag(), Some(b'i' | b'f' | b'h' | b'd'))
-}
-
-/// How long a change takes, if the message says so.
-fn seconds<'p>(args: &mut Args<'p>) -> Result<f32, Reason<'p>> {
-    match args.next_tag() {
-        Some(_) => Ok(keys::number("seconds", SECONDS, args)? as f32),
-        None => Ok(0.0),
-    }
-}
-
-fn end<'p>(args: &Args<'p>) -> Result<(), Reason<'p>> {
-    if args.next_tag().is_some() { Err(Reason::TooMany) } else { Ok(()) }
 }

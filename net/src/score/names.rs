@@ -3,6 +3,7 @@
 //! Not for: what the names mean (`book`).
 
 use rustc_hash::FxHashMap;
+use std::hash::{Hash, Hasher};
 
 /// Values by name.
 #[derive(Debug)]
@@ -13,25 +14,43 @@ pub(super) struct Names<V> {
 
 /// A name of at most sixteen bytes: its first eight and its last eight, which overlap, or its first four and its last
 /// four; together with the length they are the name, and nothing else is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Short {
-    ends: [u64; 2],
+    first: u64,
+    last: u64,
     len: u64,
 }
 
+/// In two steps. A derived one takes three, each of which waits for the one before.
+impl Hash for Short {
+    #[inline(always)]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.first);
+        state.write_u64(self.last ^ self.len);
+    }
+}
+
 impl Short {
-    #[inline]
+    #[inline(always)]
     fn of(name: &[u8]) -> Option<Short> {
         let len = name.len() as u64;
-        let ends = match (name.first_chunk(), name.last_chunk(), name.first_chunk(), name.last_chunk()) {
-            _ if len > 16 => return None,
-            (Some(first), Some(last), ..) => [u64::from_le_bytes(*first), u64::from_le_bytes(*last)],
-            (_, _, Some(first), Some(last)) => {
-                [u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last))]
-            }
-            _ => [name.iter().fold(0, |bytes, byte| bytes << 8 | u64::from(*byte)), 0],
-        };
-        Some(Short { ends, len })
+        let (first, last) =
+            match (name.first_chunk(), name.last_chunk(), name.first_chunk(), name.last_chunk()) {
+                _ if len > 16 => return None,
+                (Some(first), Some(last), ..) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+                (_, _, Some(first), Some(last)) => {
+                    (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)))
+                }
+                // Of at most three bytes the first, the middle one and the last are all there are.
+                _ => match name {
+                    [] => (0, 0),
+                    [first, ..] => {
+                        let [middle, last] = [name[name.len() / 2], name[name.len() - 1]];
+                        (u64::from(u32::from_le_bytes([*first, middle, last, 0])), 0)
+                    }
+                },
+            };
+        Some(Short { first, last, len })
     }
 }
 
@@ -41,12 +60,18 @@ impl<V: Copy> Names<V> {
     }
 
     /// What has this name.
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&self, name: &[u8]) -> Option<V> {
         match Short::of(name) {
             Some(short) => self.short.get(&short).copied(),
-            None => self.long.get(name).copied(),
+            None => self.get_long(name),
         }
+    }
+
+    /// Apart, so that looking up a short one is short enough to be inlined.
+    #[inline(never)]
+    fn get_long(&self, name: &[u8]) -> Option<V> {
+        self.long.get(name).copied()
     }
 
     /// Names a value; the one that had the name before.

@@ -1,8 +1,8 @@
 //! [`Request`]: what a message asks of the node itself rather than of the engine.
 
 use super::book::{Ask, TimeForm};
-use super::end;
 use super::keys::{self, mismatch};
+use super::methods::end;
 use super::refusal::Reason;
 use crate::osc::{Args, Message};
 use std::path::{Component, Path};
@@ -44,7 +44,7 @@ pub enum Request {
 
 impl Request {
     /// The request in a message whose address says that it is one.
-    pub(super) fn read<'p>(ask: Ask, message: &Message<'p>) -> Result<Request, Reason<'p>> {
+    pub(super) fn read<'p>(ask: Ask, message: Message<'p>) -> Result<Request, Reason<'p>> {
         let mut args = message.args();
         let request = match ask {
             Ask::Load => {
@@ -93,5 +93,5 @@ fn stays_below(path: &str) -> Option<&str> {
 }
 
 fn text<'p>(what: &'static str, args: &mut Args<'p>) -> Result<&'p [u8], Reason<'p>> {
-    args.take_text().ok_or_else(|| mismatch(what, "a string", args))
+    args.take_text().ok_or_else(|| mismatch(what, "a string", args.next_tag()))
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::osc::{Arg, BundleWriter};
-use downbeat_engine::{LatePolicy, Param, VoiceId};
+use downbeat_engine::{Action, LatePolicy, MAX_ARGS, Param, Play, Target, Tone, VoiceId, VoiceShape, Wave};
 use proptest::prelude::*;
 
 const KICK: ClipId = ClipId(3);
