@@ -52,6 +52,8 @@ pub struct Renderer {
     bus: Vec<Box<[f32]>>,
     /// Frames rendered since the start.
     next: u64,
+    /// Frames of the part in work that the voices are mixed into.
+    mixed: usize,
 }
 
 impl Renderer {
@@ -69,6 +71,7 @@ impl Renderer {
             limiter: settings.limiter.then(|| Limiter::new(rate)),
             bus: vec![vec![0.0; MAX_PART].into_boxed_slice(); settings.channels],
             next: 0,
+            mixed: 0,
             stage,
             settings,
         }
@@ -203,20 +206,33 @@ impl Renderer {
         for channel in &mut self.bus {
             channel[..frames].fill(0.0);
         }
+        self.mixed = 0;
         let mut cursor = first;
         while let Some(placed) = self.schedule.next_before(end, &horizon) {
-            let at = placed.begin.max(cursor);
-            self.mix((cursor - first) as usize, (at - first) as usize);
-            cursor = at;
-            self.perform(placed, first, at, &horizon);
+            cursor = placed.begin.max(cursor);
+            if !self.only_adds(&placed.event.action) {
+                self.mix((cursor - first) as usize);
+            }
+            self.perform(placed, first, cursor, &horizon);
         }
-        self.mix((cursor - first) as usize, frames);
+        self.mix(frames);
         self.next = end;
         self.write(out, frames);
     }
 
-    /// Mixes the voices into these frames of the bus, and moves the master gain over them.
-    fn mix(&mut self, from: usize, to: usize) {
+    /// Whether an action leaves alone what sounds already: then nothing need be mixed before it, and a block full of starts
+    /// costs no more than the voices in it.
+    fn only_adds(&self, action: &Action) -> bool {
+        match action {
+            Action::Click { .. } => true,
+            Action::Play(_) | Action::Tone(_) => self.voices.has_room(),
+            _ => false,
+        }
+    }
+
+    /// Mixes the voices into the bus up to this frame of the part, and moves the master gain over them.
+    fn mix(&mut self, to: usize) {
+        let from = std::mem::replace(&mut self.mixed, to);
         if from == to {
             return;
         }
@@ -261,6 +277,7 @@ impl Renderer {
         let start = Start { rate: f64::from(self.settings.rate), offset, skip, seed };
         // By instants, not by the frames a change rounds to; what comes late happens now.
         let born = Born { position: placed.position, seq: placed.seq };
+        self.voices.leave_unmixed((at - first) as usize - self.mixed);
         self.act(&placed.event, start, born, (at - first) as usize);
     }
 

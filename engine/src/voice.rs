@@ -126,6 +126,11 @@ impl Voice {
         self.id == Some(id)
     }
 
+    /// Has it wait so many frames more.
+    pub(crate) fn delay(&mut self, frames: usize) {
+        self.wait += frames;
+    }
+
     /// Whether it was taken up ahead of its onset and has not sounded yet.
     pub(crate) fn is_waiting(&self) -> bool {
         self.wait > 0
@@ -186,6 +191,9 @@ impl Voice {
         let waited = self.wait.min(frames.len());
         self.wait -= waited;
         frames.start += waited;
+        if frames.is_empty() {
+            return true;
+        }
 
         let sounding = self.envelope.sounding(frames.len());
         let Scratch { runs, levels, gains, pans } = scratch;

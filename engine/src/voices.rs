@@ -27,18 +27,37 @@ const STREAMS: usize = 4_096;
 /// `RT:` every method but [`Voices::new`] is safe on the audio thread. Clips are shared with the caller's table, which
 /// must keep each until [`Voices::uses`] says no.
 pub struct Voices {
-    slots: Box<[Option<Voice>]>,
-    /// No slot from here on is taken.
-    top: usize,
+    /// In the order they were begun, which is the order of the sums: it must not depend on which others have ended by
+    /// then, as that shows only when they are mixed. Never more than were taken memory for.
+    sounding: Vec<Voice>,
+    /// Frames that are to be mixed before the one at which a voice is started now.
+    unmixed: usize,
     scratch: Scratch,
     max: usize,
     banks: Box<[Option<Bank>]>,
     rate: f64,
     interp: Interp,
     stolen: u64,
+    ended: Ended,
+}
+
+/// What voices leave behind.
+struct Ended {
     starved: u64,
     #[expect(clippy::vec_box, reason = "they go back to a pool of boxes; unboxing would free")]
     readers: Vec<Box<StreamReader>>,
+}
+
+impl Ended {
+    /// Keeps what an ending voice may not free.
+    fn collect(&mut self, voice: &mut Voice) {
+        if let Sound::Clip(sampler) = &mut voice.sound {
+            self.starved += sampler.take_starved();
+            if let Some(reader) = sampler.take_reader() {
+                self.readers.push(reader);
+            }
+        }
+    }
 }
 
 impl Voices {
@@ -46,18 +65,16 @@ impl Voices {
     pub fn new(max: usize, rate: f64, interp: Interp) -> Voices {
         interp::prepare();
         Blep::get();
-        let slots = max.max(1) + FADING;
         Voices {
-            slots: (0..slots).map(|_| None).collect(),
-            top: 0,
+            sounding: Vec::with_capacity(max.max(1) + FADING),
+            unmixed: 0,
             scratch: Scratch::new(),
             max: max.max(1),
             banks: (0..MAX_INSTRUMENTS).map(|_| None).collect(),
             rate,
             interp,
             stolen: 0,
-            starved: 0,
-            readers: Vec::with_capacity(STREAMS),
+            ended: Ended { starved: 0, readers: Vec::with_capacity(STREAMS) },
         }
     }
 
@@ -75,6 +92,17 @@ impl Voices {
     /// How many frames a clip taken up at `start` waits in silence, and how it starts after them.
     fn begin_clip(&self, play: &Play, clip: &Clip, start: Start) -> (usize, Start) {
         start.after_silence(self.lead(play, clip))
+    }
+
+    /// What is started from now on begins so many frames after the next one that is mixed. Only when there
+    /// [is room](Voices::has_room): whom to steal, or which instance to take, can be told only when all before is mixed.
+    pub fn leave_unmixed(&mut self, frames: usize) {
+        self.unmixed = frames;
+    }
+
+    /// Whether a voice can start without taking another's place. More than seem to may have ended in what is yet unmixed.
+    pub fn has_room(&self) -> bool {
+        self.len() < self.max && !self.is_full()
     }
 
     /// Starts a clip; `reader` streams what is not in memory. Without it, that is silence.
@@ -127,9 +155,9 @@ impl Voices {
 
     /// Moves a parameter of every voice of this id that was born before; how many have it.
     pub fn set(&mut self, id: VoiceId, param: Param, value: f32, frames: u32, born: Born) -> usize {
-        let Voices { slots, banks, top, .. } = self;
+        let Voices { sounding, banks, .. } = self;
         let mut reached = 0;
-        for voice in slots[..*top].iter_mut().flatten() {
+        for voice in sounding {
             if voice.has_id(id) && voice.born < born && !voice.stolen {
                 let moved = voice.set(param, value, frames)
                     || match &mut voice.sound {
@@ -147,7 +175,7 @@ impl Voices {
     /// Releases the voices meant that were born before; how many.
     pub fn stop(&mut self, target: Target, born: Born) -> usize {
         let mut reached = 0;
-        for voice in self.slots[..self.top].iter_mut().flatten() {
+        for voice in &mut self.sounding {
             if voice.is_meant(target) && voice.born < born && !voice.stolen {
                 voice.release();
                 reached += 1;
@@ -179,26 +207,29 @@ impl Voices {
     /// # Panics
     /// If a channel of the bus is shorter.
     pub fn mix(&mut self, bus: &mut [Box<[f32]>], frames: Range<usize>) {
+        let Voices { sounding, banks, scratch, ended, .. } = self;
         let mut from = frames.start;
         while from < frames.end {
             let to = frames.end.min(from + MAX_RUN);
-            for slot in 0..self.top {
-                let Some(voice) = &mut self.slots[slot] else { continue };
+            sounding.retain_mut(|voice| {
                 let source = match voice.sound {
-                    Sound::Instrument { bank, instance } => instrument(&mut self.banks, bank, instance),
+                    Sound::Instrument { bank, instance } => instrument(banks, bank, instance),
                     _ => None,
                 };
-                if !voice.mix(source, bus, &mut self.scratch, from..to) {
-                    self.drop_slot(slot);
+                let goes_on = voice.mix(source, bus, scratch, from..to);
+                if !goes_on {
+                    ended.collect(voice);
                 }
-            }
+                goes_on
+            });
             from = to;
         }
+        self.unmixed = self.unmixed.saturating_sub(frames.len());
     }
 
     /// How many voices sound, those that were stolen left out.
     pub fn len(&self) -> usize {
-        self.sounding().filter(|voice| !voice.stolen).count()
+        self.sounding.iter().filter(|voice| !voice.stolen).count()
     }
 
     /// Whether none sounds.
@@ -208,7 +239,7 @@ impl Voices {
 
     /// Whether a voice still plays this clip.
     pub fn uses(&self, clip: &Arc<Clip>) -> bool {
-        self.sounding().any(|voice| matches!(&voice.sound, Sound::Clip(sampler) if sampler.plays(clip)))
+        self.sounding.iter().any(|voice| matches!(&voice.sound, Sound::Clip(sampler) if sampler.plays(clip)))
     }
 
     /// How many voices were stolen since last asked.
@@ -218,35 +249,38 @@ impl Voices {
 
     /// How many frames of silence were played since last asked because the disk was late.
     pub fn take_starved(&mut self) -> u64 {
-        for voice in self.slots[..self.top].iter_mut().flatten() {
+        for voice in &mut self.sounding {
             if let Sound::Clip(sampler) = &mut voice.sound {
-                self.starved += sampler.take_starved();
+                self.ended.starved += sampler.take_starved();
             }
         }
-        std::mem::take(&mut self.starved)
+        std::mem::take(&mut self.ended.starved)
     }
 
     /// The stream of a voice that has ended, to be closed. Ask after every start, mix and panic until there is none.
     pub fn take_reader(&mut self) -> Option<Box<StreamReader>> {
-        self.readers.pop()
+        self.ended.readers.pop()
     }
 
-    fn sounding(&self) -> impl Iterator<Item = &Voice> {
-        self.slots[..self.top].iter().flatten()
-    }
-
-    fn begin(&mut self, voice: Voice) {
+    fn begin(&mut self, mut voice: Voice) {
         if voice.is_over() {
             // It came too late to be heard at all, and takes nobody's place.
-            return self.end(voice);
+            return self.ended.collect(&mut voice);
         }
         if self.len() >= self.max {
             self.steal();
         }
-        let slot = self.slots.iter().position(Option::is_none).unwrap_or_else(|| self.quietest_stolen());
-        self.drop_slot(slot);
-        self.slots[slot] = Some(voice);
-        self.top = self.top.max(slot + 1);
+        if self.is_full()
+            && let Some(quietest) = self.quietest_stolen()
+        {
+            self.drop_at(quietest);
+        }
+        voice.delay(self.unmixed);
+        self.sounding.push(voice);
+    }
+
+    fn is_full(&self) -> bool {
+        self.sounding.len() >= self.max + FADING
     }
 
     /// Lets the quietest voice in release go, or else the oldest one.
@@ -257,70 +291,59 @@ impl Voices {
             (false, false) => a.born.order(b.born),
             (a, b) => b.cmp(&a),
         };
-        let sounding = self.slots.iter_mut().flatten().filter(|voice| !voice.stolen);
+        let sounding = self.sounding.iter_mut().filter(|voice| !voice.stolen);
         if let Some(voice) = sounding.min_by(|a, b| ahead(a, b)) {
             voice.steal(rate);
             self.stolen += 1;
         }
     }
 
-    fn quietest_stolen(&self) -> usize {
-        let stolen = |slot: &usize| self.slots[*slot].as_ref().is_none_or(|voice| voice.stolen);
-        let level = |slot: usize| self.slots[slot].as_ref().map_or(0.0, Voice::level);
-        (0..self.slots.len()).filter(stolen).min_by(|a, b| level(*a).total_cmp(&level(*b))).unwrap_or(0)
+    fn quietest_stolen(&self) -> Option<usize> {
+        let stolen = self.sounding.iter().enumerate().filter(|(_, voice)| voice.stolen);
+        let quietest = stolen.min_by(|(_, a), (_, b)| a.level().total_cmp(&b.level()));
+        quietest.map(|(at, _)| at)
     }
 
     fn free_instance(&mut self, bank: u8, size: usize) -> u8 {
         let mut busy = [false; 256];
         let mut oldest: Option<(usize, Born)> = None;
-        for (slot, voice) in self.slots.iter().enumerate() {
-            if let Some(voice) = voice
-                && let Sound::Instrument { bank: of, instance } = voice.sound
+        for (at, voice) in self.sounding.iter().enumerate() {
+            if let Sound::Instrument { bank: of, instance } = voice.sound
                 && of == bank
             {
                 busy[usize::from(instance)] = true;
                 if oldest.is_none_or(|(_, born)| voice.born < born) {
-                    oldest = Some((slot, voice.born));
+                    oldest = Some((at, voice.born));
                 }
             }
         }
         if let Some(free) = busy[..size].iter().position(|busy| !busy) {
             return free as u8;
         }
-        let slot = oldest.map_or(0, |(slot, _)| slot);
-        let instance = match &self.slots[slot] {
-            Some(Voice { sound: Sound::Instrument { instance, .. }, .. }) => *instance,
+        let Some((oldest, _)) = oldest else { return 0 };
+        let instance = match self.sounding[oldest].sound {
+            Sound::Instrument { instance, .. } => instance,
             _ => 0,
         };
-        self.drop_slot(slot);
+        self.drop_at(oldest);
         self.stolen += 1;
         instance
     }
 
     fn drop_where(&mut self, gone: impl Fn(&Voice) -> bool) {
-        for slot in 0..self.top {
-            if self.slots[slot].as_ref().is_some_and(&gone) {
-                self.drop_slot(slot);
+        let Voices { sounding, ended, .. } = self;
+        sounding.retain_mut(|voice| {
+            let gone = gone(voice);
+            if gone {
+                ended.collect(voice);
             }
-        }
+            !gone
+        });
     }
 
-    fn drop_slot(&mut self, slot: usize) {
-        if let Some(voice) = self.slots[slot].take() {
-            self.end(voice);
-        }
-        while self.top > 0 && self.slots[self.top - 1].is_none() {
-            self.top -= 1;
-        }
-    }
-
-    fn end(&mut self, voice: Voice) {
-        if let Sound::Clip(mut sampler) = voice.sound {
-            self.starved += sampler.take_starved();
-            if let Some(reader) = sampler.take_reader() {
-                self.readers.push(reader);
-            }
-        }
+    fn drop_at(&mut self, at: usize) {
+        self.ended.collect(&mut self.sounding[at]);
+        self.sounding.remove(at);
     }
 }
 

@@ -217,3 +217,47 @@ fn nothing_is_freed_however_long_nobody_collects() {
     // All but the one in use.
     assert_eq!(Arc::strong_count(&alive), 2);
 }
+
+/// Plays, tones, clicks, changes and stops, several a block, with fewer voices than they ask for; in blocks of so many.
+fn crowded(block: usize) -> Vec<f32> {
+    let mut bench = Bench::new(Settings { voices: 6, ..Settings::default() });
+    bench.clip(1, &(0..150).map(|n| (n as f32 * 0.3).sin()).collect::<Vec<_>>());
+    for n in 0..400u32 {
+        let chance = n.wrapping_mul(2_654_435_761) >> 8;
+        let id = Some(VoiceId(n % 5));
+        let action = match chance % 8 {
+            0 => click(),
+            1 => Action::Stop(Target::All),
+            2 => Action::Set { id: VoiceId(n % 5), param: Param::Gain, value: 0.3, seconds: 0.001 },
+            3 => {
+                let shape = VoiceShape { dur: Some(0.002), id, ..VoiceShape::default() };
+                Action::Tone(crate::Tone { freq: 700.0, wave: crate::Wave::Saw, shape })
+            }
+            4 => Action::MasterGain { value: 0.5 + (n % 2) as f32, seconds: 0.001 },
+            _ => play(1, false, id),
+        };
+        // Eighths of a frame, so that a timetag says which.
+        bench.send(200.0 + f64::from(chance % 32_000) / 8.0, action);
+    }
+    let mut out = Vec::new();
+    while out.len() < 4_800 {
+        // One line for all: begun anew with every block it would round otherwise.
+        let map = FrameMap::new(0, LocalTime::from_ticks(0), f64::from(RATE));
+        let mut part = vec![0.0; block];
+        bench.renderer.render(map, Span::ZERO, &mut part);
+        out.extend(part);
+    }
+    out.truncate(4_800);
+    out
+}
+
+#[test]
+fn a_crowd_gives_the_same_bits_whatever_the_block() {
+    let whole = crowded(1_024);
+    assert!(whole.iter().any(|sample| sample.abs() > 1.0));
+    for block in [1, 7, 64, 480] {
+        let other = crowded(block);
+        let differs = (0..whole.len()).find(|&n| other[n] != whole[n]);
+        assert_eq!(differs, None, "blocks of {block}");
+    }
+}
