@@ -4,8 +4,10 @@
 //! instructions only do more of the same at once. Not for: deciding where in a clip to
 //! read, nor whether any interpolation is due (`sampler`).
 
+use crate::places::{BLOCK, Places};
+use crate::simd::{self, Portable, Shuffle};
 use crate::sinc::{SincTable, SincTables};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use std::sync::LazyLock;
 
 /// How a value between two frames is found.
@@ -27,12 +29,11 @@ pub const LEAD: u32 = 64;
 /// Most frames to either side of a position that any kernel looks at.
 pub(crate) const MAX_REACH: usize = 128;
 
-static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
 static SINC: LazyLock<SincTables> = LazyLock::new(SincTables::new);
 
 /// Computes the tables and looks at the machine, on the first call. Call it before the audio thread needs them.
 pub(crate) fn prepare() {
-    LazyLock::force(&ARCH);
+    simd::prepare();
     LazyLock::force(&SINC);
 }
 
@@ -69,35 +70,42 @@ impl Kernel {
         }
     }
 
-    /// One value per index: that between the two middle frames of the `2 * reach` ones that begin there in the window,
-    /// at its fraction [2^-32]. `RT:` yes.
-    pub(crate) fn read(self, window: &[f32], indices: &[u32], fractions: &[u32], out: &mut [f32]) {
-        ARCH.dispatch(Read { kernel: self, window, indices, fractions, out });
+    /// One value per place: that between the two middle frames of the `2 * reach` ones that begin there in the window.
+    /// `RT:` yes.
+    pub(crate) fn read(self, window: &[f32], places: Places<'_>, out: &mut [f32]) {
+        if out.is_empty() {
+            return;
+        }
+        #[cfg(target_arch = "x86_64")]
+        if let Some(shuffle) = simd::wide() {
+            return Simd::vectorize(shuffle, Read { kernel: self, shuffle, window, places, out });
+        }
+        simd::dispatch(Read { kernel: self, shuffle: Portable, window, places, out });
     }
 
-    /// The same for indices that rise by one, and one fraction. `RT:` yes.
+    /// The same for places one frame apart, which have one fraction [2^-32]. `RT:` yes.
     pub(crate) fn filter(self, window: &[f32], fraction: u32, out: &mut [f32]) {
-        ARCH.dispatch(Filter { kernel: self, window, fraction, out });
+        simd::dispatch(Filter { kernel: self, window, fraction, out });
     }
 }
 
 /// [`Kernel::read`], to be compiled once for each kind of machine.
-struct Read<'a> {
+struct Read<'a, F> {
     kernel: Kernel,
+    shuffle: F,
     window: &'a [f32],
-    indices: &'a [u32],
-    fractions: &'a [u32],
+    places: Places<'a>,
     out: &'a mut [f32],
 }
 
-impl WithSimd for Read<'_> {
+impl<F: Shuffle> WithSimd for Read<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         match self.kernel {
-            Kernel::Cubic => cubic(self.window, self.indices, self.fractions, self.out),
-            Kernel::Sinc(table) => table.read(self.window, self.indices, self.fractions, self.out),
+            Kernel::Cubic => cubic(self.shuffle, self.window, self.places, self.out),
+            Kernel::Sinc(table) => table.read(self.shuffle, self.window, self.places, self.out),
         }
     }
 }
@@ -122,28 +130,16 @@ impl WithSimd for Filter<'_> {
     }
 }
 
-/// Frames whose neighbours are collected before they are computed side by side.
-const BLOCK: usize = 32;
-
 #[inline(always)]
-fn cubic(window: &[f32], indices: &[u32], fractions: &[u32], out: &mut [f32]) {
-    let count = out.len();
-    let (indices, fractions) = (&indices[..count], &fractions[..count]);
+fn cubic<F: Shuffle>(shuffle: F, window: &[f32], places: Places<'_>, out: &mut [f32]) {
     let mut from = 0;
-    while from < count {
-        let len = BLOCK.min(count - from);
-        let (mut frames, mut x) = ([[0.0; BLOCK]; 4], [0.0; BLOCK]);
-        for i in 0..len {
-            let neighbours = &window[indices[from + i] as usize..][..4];
-            for k in 0..4 {
-                frames[k][i] = neighbours[k];
-            }
-            x[i] = unit(fractions[from + i]);
-        }
-        let [a, b, c, d] = &frames;
+    while from < out.len() {
+        let len = BLOCK.min(out.len() - from);
+        let block = places.block(from, len);
+        let [a, b, c, d] = &shuffle.four(window, &block.indices);
         let mut values = [0.0; BLOCK];
         for i in 0..BLOCK {
-            values[i] = catmull_rom([a[i], b[i], c[i], d[i]], x[i]);
+            values[i] = catmull_rom([a[i], b[i], c[i], d[i]], unit(block.fractions[i]));
         }
         out[from..from + len].copy_from_slice(&values[..len]);
         from += len;
@@ -170,7 +166,7 @@ fn catmull_rom([a, b, c, d]: [f32; 4], x: f32) -> f32 {
 
 /// A fraction in units of 2^-32 as a number below 1: its upper 24 bits, which f32 holds exactly.
 #[inline(always)]
-fn unit(fraction: u32) -> f32 {
+pub(crate) fn unit(fraction: u32) -> f32 {
     (fraction >> 8) as i32 as f32 * (1.0 / (1 << 24) as f32)
 }
 
@@ -183,19 +179,31 @@ mod tests {
     fn wide_instructions_give_the_same_bits_as_narrow_ones() {
         prepare();
         let window: Vec<f32> = (0..1_000u32).map(|n| n.wrapping_mul(2_654_435_761) as i32 as f32).collect();
-        let indices: Vec<u32> = (0..100).map(|n| n * 5 + n % 3).collect();
-        let fractions: Vec<u32> = (0..100u32).map(|n| n.wrapping_mul(987_654_321)).collect();
+        let fraction = |n: u64| u64::from((n as u32).wrapping_mul(987_654_321));
+        let far: Vec<u64> = (0..100).map(|n| (n * 5 + n % 3) << 32 | fraction(n)).collect();
+        let near: Vec<u64> = (0..100).map(|n| (n * 7 / 8) << 32 | fraction(n)).collect();
         for (interp, step) in
             [(Interp::Cubic, 1.0), (Interp::Sinc, 0.9), (Interp::Sinc, 1.1), (Interp::Sinc, 7.0)]
         {
             let kernel = Kernel::choose(interp, step);
             let (mut wide, mut narrow) = ([0.0; 100], [0.0; 100]);
-            kernel.read(&window, &indices, &fractions, &mut wide);
-            let out = &mut narrow;
-            Scalar.vectorize(Read { kernel, window: &window, indices: &indices, fractions: &fractions, out });
-            assert_eq!(wide, narrow);
-            kernel.filter(&window, fractions[1], &mut wide);
-            Scalar.vectorize(Filter { kernel, window: &window, fraction: fractions[1], out: &mut narrow });
+            // A step below one frame, with a window that ends where the last value's frames do, and one far above.
+            let even = Places::Even { first: fraction(1), step: (1 << 32) - fraction(3) };
+            let end = |place: u64| (place >> 32) as usize + 2 * kernel.reach();
+            let last = fraction(1) + 99 * ((1 << 32) - fraction(3));
+            for (places, end) in [
+                (Places::Listed(&far), window.len()),
+                (Places::Listed(&near), end(near[99])),
+                (even, end(last)),
+            ] {
+                let window = &window[..end];
+                kernel.read(window, places, &mut wide);
+                Scalar.vectorize(Read { kernel, shuffle: Portable, window, places, out: &mut narrow });
+                assert_eq!(wide, narrow);
+            }
+            let fraction = fraction(1) as u32;
+            kernel.filter(&window, fraction, &mut wide);
+            Scalar.vectorize(Filter { kernel, window: &window, fraction, out: &mut narrow });
             assert_eq!(wide, narrow);
         }
     }

@@ -26,6 +26,7 @@ mod interp;
 mod lane;
 mod limiter;
 mod offline;
+mod places;
 mod ramp;
 mod recorder;
 mod renderer;
@@ -36,6 +37,7 @@ mod schedule;
 mod scratch;
 mod settings;
 mod shelf;
+mod simd;
 mod sinc;
 mod source;
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use crate::clip::{Clip, GUARD};
 use crate::event::{Param, Play};
 use crate::interp::{Interp, Kernel, LEAD, MAX_REACH};
+use crate::places::Places;
 use crate::ramp::Ramp;
 use crate::source::{MAX_RUN, Progress, Run, Source, Start};
 use crate::stream::StreamReader;
@@ -31,6 +32,8 @@ pub(crate) struct Sampler {
     position: Position,
     /// Frames of the clip per output frame.
     step: Ramp,
+    /// What follows from the step while it rests.
+    pace: Pace,
     output_rate: f64,
     starved: u64,
 }
@@ -40,6 +43,18 @@ pub(crate) struct Sampler {
 /// An integer, so that a step added ten million times is ten million steps, in whatever portions it is added. What is
 /// lost of a step by rounding is less than 2^-33 of a frame: a hundredth of a frame in half an hour.
 type Position = i128;
+
+/// A speed that does not change, and what is computed from it once.
+#[derive(Clone, Copy)]
+struct Pace {
+    /// Frames of the clip per output frame.
+    step: f64,
+    /// The same [frames * 2^32].
+    fixed: u64,
+    kernel: Kernel,
+    /// Output frames that a window is enough for.
+    room: usize,
+}
 
 /// What a piece of a run reads from the clip: `len` frames from `first` on.
 #[derive(Clone, Copy)]
@@ -69,12 +84,14 @@ impl Sampler {
         start: Start,
         interp: Interp,
     ) -> Sampler {
+        let step = step(&clip, start.rate, play.rate);
         Sampler {
             position: position(play, &clip, &start),
             reader,
             interp,
             looped: play.looped,
-            step: Ramp::new(step(&clip, start.rate, play.rate)),
+            step: Ramp::new(step),
+            pace: Pace::new(interp, step),
             output_rate: start.rate,
             starved: 0,
             clip,
@@ -119,12 +136,12 @@ impl Sampler {
 
     /// Plays the next frames at a speed that does not change; how many it was: 0 at the end of the clip.
     fn steady(&mut self, run: &mut Run<'_>, from: usize) -> usize {
-        let step = self.step.value();
-        let kernel = Kernel::choose(self.interp, step);
+        if self.pace.step != self.step.value() {
+            self.pace = Pace::new(self.interp, self.step.value());
+        }
+        let Pace { step, fixed, kernel, room } = self.pace;
         let reach = kernel.reach();
-        let fixed_step = fixed(step);
-        let room = ((WINDOW - 2 * reach - 2) as f64 / step) as usize;
-        let wanted = (run[0].len() - from).min(room.max(1));
+        let wanted = (run[0].len() - from).min(room);
         let fraction = self.position as u32;
 
         if step == 1.0 {
@@ -140,28 +157,20 @@ impl Sampler {
             return count;
         }
 
-        let (mut indices, mut fractions) = ([0; MAX_RUN], [0; MAX_RUN]);
-        let first = whole(self.position);
-        let end = self.end(reach);
-        let mut at = u64::from(fraction);
-        for (index, fraction) in indices[..wanted].iter_mut().zip(&mut fractions) {
-            *index = (at >> 32) as u32;
-            *fraction = at as u32;
-            at += fixed_step as u64;
-        }
-        let mut count = wanted;
-        if self.position + wanted as i128 * fixed_step > end {
-            let left = end - self.position;
-            count = (0..wanted).find(|i| *i as i128 * fixed_step >= left).unwrap_or(wanted);
-        }
+        let left = self.end(reach).saturating_sub(self.position);
+        let count = if left > wanted as i128 * i128::from(fixed) {
+            wanted
+        } else {
+            (left.max(0) as u128).div_ceil(u128::from(fixed.max(1))) as usize
+        };
         if count > 0 {
-            let len = indices[count - 1] as usize + 2 * reach;
-            let span = Span { first: first + 1 - reach as i64, len };
-            self.render(span, run, from..from + count, |window, out| {
-                kernel.read(window, &indices[..count], &fractions[..count], out);
-            });
+            let places = Places::Even { first: u64::from(fraction), step: fixed };
+            let last = (u64::from(fraction) + (count as u64 - 1) * fixed) >> 32;
+            let span =
+                Span { first: whole(self.position) + 1 - reach as i64, len: last as usize + 2 * reach };
+            self.render(span, run, from..from + count, |window, out| kernel.read(window, places, out));
         }
-        self.position += count as i128 * fixed_step;
+        self.position += count as i128 * i128::from(fixed);
         count
     }
 
@@ -171,7 +180,7 @@ impl Sampler {
         let reach = kernel.reach();
         let end = self.end(reach);
         let first = whole(self.position);
-        let (mut indices, mut fractions) = ([0; MAX_RUN], [0; MAX_RUN]);
+        let mut places = [0; MAX_RUN];
         let mut count = 0;
         let mut len = 0;
         let mut position = self.position;
@@ -182,8 +191,7 @@ impl Sampler {
             if count > 0 && (other_kernel || index + 2 * reach > WINDOW) {
                 break;
             }
-            indices[count] = index as u32;
-            fractions[count] = position as u32;
+            places[count] = (position - (i128::from(first) << 32)) as u64;
             len = index + 2 * reach;
             count += 1;
             position += fixed(step);
@@ -191,7 +199,7 @@ impl Sampler {
         }
         let span = Span { first: first + 1 - reach as i64, len };
         self.render(span, run, from..from + count, |window, out| {
-            kernel.read(window, &indices[..count], &fractions[..count], out);
+            kernel.read(window, Places::Listed(&places[..count]), out);
         });
         self.position = position;
         count
@@ -282,6 +290,14 @@ impl Sampler {
         // Rounded up: a last frame may begin a fraction before the end.
         let left = -(self.position.saturating_sub(self.end(reach)) >> 32);
         left.clamp(0, MAX_RUN as i128) as usize
+    }
+}
+
+impl Pace {
+    fn new(interp: Interp, step: f64) -> Pace {
+        let kernel = Kernel::choose(interp, step);
+        let room = ((WINDOW - 2 * kernel.reach() - 2) as f64 / step) as usize;
+        Pace { step, fixed: fixed(step) as u64, kernel, room: room.max(1) }
     }
 }
 

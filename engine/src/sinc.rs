@@ -5,7 +5,9 @@
 //! that what would fold back below the output's Nyquist frequency is filtered out first. Not for: where to read
 //! (`sampler`).
 
-use crate::interp::MAX_REACH;
+use crate::interp::{MAX_REACH, unit};
+use crate::places::{BLOCK, Places};
+use crate::simd::{LANES, Shuffle};
 use std::f64::consts::PI;
 
 /// Zero crossings to either side of the kernel's middle.
@@ -18,12 +20,8 @@ const STRETCHES: [f64; 10] = [1.0, 1.125, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 8.
 const TOLERANCE: f64 = 1.01;
 /// Fractions at which the unstretched kernel is sampled; linear interpolation between them errs by less than -100 dB.
 const FRACTIONS: usize = 256;
-/// Taps are handled in chunks of so many, to be summed in the same order on every machine.
-const LANES: usize = 8;
 /// Chunks of the usual kernel, that of natural speed and below, whose length the compiler then knows.
 const USUAL: usize = 4;
-/// Frames whose lanes are summed together at the end.
-const BLOCK: usize = 16;
 /// Frames of a straight filter's output computed side by side.
 const ABREAST: usize = 32;
 
@@ -85,33 +83,40 @@ impl SincTable {
         self.taps
     }
 
-    /// One value per place, each within its own fraction of a frame.
+    /// One value per place.
     ///
     /// By indices, here and below: iterators are not compiled into code for wider instructions, but called from it.
     #[inline(always)]
-    pub(crate) fn read(&self, window: &[f32], indices: &[u32], fractions: &[u32], out: &mut [f32]) {
-        let count = out.len();
-        let (indices, fractions) = (&indices[..count], &fractions[..count]);
+    pub(crate) fn read<F: Shuffle>(&self, shuffle: F, window: &[f32], places: Places<'_>, out: &mut [f32]) {
         let chunks = self.taps / LANES;
         let mut from = 0;
-        while from < count {
-            let to = count.min(from + BLOCK);
+        while from < out.len() {
+            let len = BLOCK.min(out.len() - from);
+            let block = places.block(from, len);
+            let (mut starts, mut mixes) = ([0; BLOCK], [0.0; BLOCK]);
+            for i in 0..BLOCK {
+                let (row, mix) = self.row(block.fractions[i]);
+                starts[i] = row * chunks as u32;
+                mixes[i] = mix;
+            }
             let mut sums = [[0.0; LANES]; BLOCK];
-            for i in from..to {
-                let (row, mix) = self.row(fractions[i]);
-                let low = &self.rows[row * chunks..(row + 1) * chunks];
-                let high = &self.rows[(row + 1) * chunks..(row + 2) * chunks];
-                let window = &window[indices[i] as usize..][..self.taps];
-                sums[i - from] = if chunks == USUAL {
-                    between(&low[..USUAL], &high[..USUAL], &window[..USUAL * LANES], mix)
-                } else {
-                    between(low, high, window, mix)
-                };
+            if chunks == USUAL {
+                for i in 0..BLOCK {
+                    let rows = &self.rows[starts[i] as usize..][..2 * USUAL];
+                    let window = &window[block.indices[i] as usize..][..USUAL * LANES];
+                    sums[i] = between(&rows[..USUAL], &rows[USUAL..], window, mixes[i]);
+                }
+            } else {
+                for i in 0..len {
+                    let rows = &self.rows[starts[i] as usize..][..2 * chunks];
+                    let (low, high) = rows.split_at(chunks);
+                    let window = &window[block.indices[i] as usize..][..self.taps];
+                    sums[i] = between(low, high, window, mixes[i]);
+                }
             }
-            for i in from..to {
-                out[i] = sum(&sums[i - from]);
-            }
-            from = to;
+            let values = shuffle.sums(&sums);
+            out[from..from + len].copy_from_slice(&values[..len]);
+            from += len;
         }
     }
 
@@ -147,6 +152,7 @@ impl SincTable {
     #[inline(always)]
     fn mix_rows(&self, fraction: u32, out: &mut [f32]) {
         let (row, mix) = self.row(fraction);
+        let row = row as usize;
         let chunks = self.taps / LANES;
         let low = &self.rows[row * chunks..(row + 1) * chunks];
         let high = &self.rows[(row + 1) * chunks..(row + 2) * chunks];
@@ -160,19 +166,17 @@ impl SincTable {
 
     /// The row at or before a fraction, and how far on to the next one it lies.
     #[inline(always)]
-    fn row(&self, fraction: u32) -> (usize, f32) {
-        let row = fraction >> (32 - self.bits);
-        let between = (fraction << self.bits) >> 8;
-        (row as usize, between as f32 * (1.0 / (1 << 24) as f32))
+    fn row(&self, fraction: u32) -> (u32, f32) {
+        (fraction >> (32 - self.bits), unit(fraction << self.bits))
     }
 }
 
 /// The products of a window with two neighbouring rows, mixed, and summed but for the last lanes.
 #[inline(always)]
 fn between(low: &[Chunk], high: &[Chunk], window: &[f32], mix: f32) -> [f32; LANES] {
-    let (mut a, mut b) = ([0.0; LANES], [0.0; LANES]);
     let (window, _) = window.as_chunks::<LANES>();
-    for chunk in 0..low.len() {
+    let (mut a, mut b) = (product(&low[0].0, &window[0]), product(&high[0].0, &window[0]));
+    for chunk in 1..low.len() {
         a = plus_product(a, &low[chunk].0, &window[chunk]);
         b = plus_product(b, &high[chunk].0, &window[chunk]);
     }
@@ -191,6 +195,15 @@ fn plus_product(mut sums: [f32; LANES], a: &[f32; LANES], b: &[f32; LANES]) -> [
     sums
 }
 
+#[inline(always)]
+fn product(a: &[f32; LANES], b: &[f32; LANES]) -> [f32; LANES] {
+    let mut products = [0.0; LANES];
+    for lane in 0..LANES {
+        products[lane] = a[lane] * b[lane];
+    }
+    products
+}
+
 /// So many neighbouring values of a straight filter, each summed in the order of its coefficients.
 #[inline(always)]
 fn straight<const WIDTH: usize>(coefficients: &[f32], window: &[f32]) -> [f32; WIDTH] {
@@ -202,12 +215,6 @@ fn straight<const WIDTH: usize>(coefficients: &[f32], window: &[f32]) -> [f32; W
         }
     }
     sums
-}
-
-#[inline(always)]
-fn sum(lanes: &[f32; LANES]) -> f32 {
-    let [a, b, c, d, e, f, g, h] = lanes;
-    ((a + e) + (c + g)) + ((b + f) + (d + h))
 }
 
 /// A sinc through a Kaiser window: `x` counts zero crossings, `place` runs from -1 to 1 over the window. Its peak is
