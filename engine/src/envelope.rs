@@ -120,6 +120,10 @@ impl Envelope {
 
     /// How many of the next so many frames come before a time.
     fn count_before(&self, end: f64, frames: usize) -> usize {
+        if frames > 0 && self.time(frames - 1) < end {
+            // Nearly always: a piece is longer than a run.
+            return frames;
+        }
         // The cast saturates: a negative distance is none, an endless one all. It may be one off by rounding.
         let mut count = ((end - self.now()).ceil() as usize).min(frames);
         while count > 0 && self.time(count - 1) >= end {

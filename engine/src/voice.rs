@@ -8,8 +8,10 @@ use crate::envelope::Envelope;
 use crate::event::{Param, Target, VoiceId, VoiceShape};
 use crate::ramp::{Ramp, Values};
 use crate::sampler::Sampler;
+use crate::simd;
 use crate::source::{MAX_RUN, MAX_SOURCE_CHANNELS, Progress, Source, Start};
 use crate::tone::ToneSource;
+use pulp::{Simd, WithSimd};
 use std::cmp::Ordering;
 use std::f32::consts::FRAC_PI_4;
 use std::ops::Range;
@@ -51,6 +53,8 @@ pub(crate) struct Voice {
     clip: Option<ClipId>,
     gain: Ramp,
     pan: Ramp,
+    /// The amplitude of either route at the last pan that rested: a sine takes as long as a dozen frames.
+    shares: [Resting; 2],
     channel: Option<usize>,
     envelope: Envelope,
     /// Frames of silence before its source begins.
@@ -66,12 +70,19 @@ pub(crate) struct Scratch {
     levels: [f32; MAX_RUN],
     gains: [f32; MAX_RUN],
     pans: [f32; MAX_RUN],
+    shares: [f32; MAX_RUN],
 }
 
 impl Scratch {
     pub(crate) fn new() -> Scratch {
         let silence = [0.0; MAX_RUN];
-        Scratch { runs: [silence; MAX_SOURCE_CHANNELS], levels: silence, gains: silence, pans: silence }
+        Scratch {
+            runs: [silence; MAX_SOURCE_CHANNELS],
+            levels: silence,
+            gains: silence,
+            pans: silence,
+            shares: silence,
+        }
     }
 }
 
@@ -84,7 +95,7 @@ struct Route {
 }
 
 /// How much of a source's channel goes along a route.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Share {
     /// All of it.
     Whole,
@@ -98,6 +109,24 @@ enum Share {
     BalancedLeft,
     /// The same on the right.
     BalancedRight,
+}
+
+/// A share at a pan that does not move, as an amplitude.
+#[derive(Clone, Copy)]
+struct Resting {
+    share: Share,
+    pan: f32,
+    amplitude: f32,
+}
+
+impl Resting {
+    /// The amplitude of this share at this pan, computed if it is another than last time.
+    fn amplitude(&mut self, share: Share, pan: f32) -> f32 {
+        if (share, pan) != (self.share, self.pan) {
+            *self = Resting { share, pan, amplitude: share.amplitude_anew(pan) };
+        }
+        self.amplitude
+    }
 }
 
 impl Voice {
@@ -117,6 +146,7 @@ impl Voice {
             clip,
             gain: faded_in(f64::from(shape.gain), start),
             pan: Ramp::new(f64::from(shape.pan)),
+            shares: [Resting { share: Share::Whole, pan: 0.0, amplitude: 1.0 }; 2],
             channel: shape.channel.map(usize::from),
             envelope: Envelope::new(shape, start.rate, start.offset + start.skip),
         }
@@ -196,7 +226,7 @@ impl Voice {
         }
 
         let sounding = self.envelope.sounding(frames.len());
-        let Scratch { runs, levels, gains, pans } = scratch;
+        let Scratch { runs, levels, gains, pans, shares } = scratch;
         let source = match (&mut self.sound, instrument) {
             (Sound::Clip(sampler), _) => sampler as &mut dyn Source,
             (Sound::Tone(tone), _) => tone,
@@ -214,10 +244,22 @@ impl Voice {
         let level = self.envelope.run(&mut levels[..count]);
         let gain = self.gain.run(&mut gains[..count]);
         let pan = self.pan.run(&mut pans[..count]);
-        for route in self.routes(channels, bus.len()).into_iter().flatten() {
-            if let Some(output) = bus.get_mut(route.output) {
+        for (route, resting) in self.routes(channels, bus.len()).into_iter().zip(&mut self.shares) {
+            if let Some(route) = route
+                && let Some(output) = bus.get_mut(route.output)
+            {
                 let output = &mut output[frames.start..frames.start + count];
-                add(&runs[route.source][..count], output, level, gain, pan, route.share);
+                let share = match pan {
+                    Values::Flat(pan) => Values::Flat(resting.amplitude(route.share, pan)),
+                    Values::Moving(pans) => {
+                        shares
+                            .iter_mut()
+                            .zip(pans)
+                            .for_each(|(share, pan)| *share = route.share.amplitude(*pan));
+                        Values::Moving(&shares[..count])
+                    }
+                };
+                simd::dispatch(Add { source: &runs[route.source][..count], output, level, gain, share });
             }
         }
         count == frames.len()
@@ -240,6 +282,13 @@ impl Voice {
 }
 
 impl Share {
+    /// Behind a call, or the compiler works out the sine ahead of the question whether it is needed.
+    #[cold]
+    #[inline(never)]
+    fn amplitude_anew(self, pan: f32) -> f32 {
+        self.amplitude(pan)
+    }
+
     /// As an amplitude, for this pan.
     fn amplitude(self, pan: f32) -> f32 {
         // Of opposite pans exactly: left and right are the same function.
@@ -257,27 +306,31 @@ impl Share {
 
 /// Adds a source to an output. Every frame is multiplied in the same order whether its factors move or not, so that the
 /// bits do not depend on where runs begin.
-fn add(
-    source: &[f32],
-    output: &mut [f32],
-    level: Values<'_>,
-    gain: Values<'_>,
-    pan: Values<'_>,
-    share: Share,
-) {
-    if let (Values::Flat(level), Values::Flat(gain), Values::Flat(pan)) = (level, gain, pan) {
-        let factor = level * gain * share.amplitude(pan);
-        for (output, sample) in output.iter_mut().zip(source) {
-            *output += sample * factor;
-        }
-    } else if let Values::Flat(pan) = pan {
-        let share = share.amplitude(pan);
-        for (i, (output, sample)) in output.iter_mut().zip(source).enumerate() {
-            *output += sample * (level.at(i) * gain.at(i) * share);
-        }
-    } else {
-        for (i, (output, sample)) in output.iter_mut().zip(source).enumerate() {
-            *output += sample * (level.at(i) * gain.at(i) * share.amplitude(pan.at(i)));
+struct Add<'a> {
+    source: &'a [f32],
+    output: &'a mut [f32],
+    level: Values<'a>,
+    gain: Values<'a>,
+    share: Values<'a>,
+}
+
+impl WithSimd for Add<'_> {
+    type Output = ();
+
+    /// By indices, so that it is compiled into wider instructions.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Add { source, output, level, gain, share } = self;
+        let source = &source[..output.len()];
+        if let (Values::Flat(level), Values::Flat(gain), Values::Flat(share)) = (level, gain, share) {
+            let factor = level * gain * share;
+            for i in 0..output.len() {
+                output[i] += source[i] * factor;
+            }
+        } else {
+            for i in 0..output.len() {
+                output[i] += source[i] * (level.at(i) * gain.at(i) * share.at(i));
+            }
         }
     }
 }
