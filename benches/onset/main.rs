@@ -4,8 +4,8 @@
 //! 48 kHz against a constant (the median of a launch), so rounding to a frame alone gives a 99th percentile of 0.5.
 //! The launches of one setting share a folder of state, which is empty for the first: that one is cold, the others know the
 //! card's rate from those before.
-//! Needs `jackd` (jackd2) and runs with `cargo bench --features jack --bench onset`; a block length behind `--` measures
-//! that one only. Not for: real cards, whose connectors need a scope.
+//! Needs `jackd` (jackd2) and runs with `cargo bench --features jack --bench onset`; a block length or one of `immediate`,
+//! `xrun`, `two`, `burst` behind `--` measures that one only. Not for: real cards, whose connectors need a scope.
 
 mod engine;
 mod line;
@@ -36,10 +36,14 @@ fn main() {
         return;
     }
     let launches = unless_quick(3, 1);
-    let only = std::env::args().skip(1).find_map(|arg| arg.parse().ok());
-    onsets(launches, only);
-    if only.is_none() {
-        rest(launches);
+    // `cargo bench` itself adds a flag.
+    let only = std::env::args().skip(1).find(|arg| !arg.starts_with("--"));
+    let period = only.as_ref().and_then(|only| only.parse::<u32>().ok());
+    if only.is_none() || period.is_some() {
+        onsets(launches, period);
+    }
+    if period.is_none() {
+        rest(launches, only.as_deref());
     }
 }
 
@@ -71,7 +75,7 @@ fn onsets(launches: usize, only: Option<u32>) {
     for setting in chosen.take(unless_quick(4, 1)) {
         let folder = peer::scratch(&format!("onset-state-{}", std::process::id()));
         let what = unless_quick("onsets", "onsets-quick");
-        let runs: Vec<Vec<Row>> = (0..launches).map(|_| measured(setting, what, Some(&folder))).collect();
+        let runs: Vec<Vec<Row>> = (0..launches).map(|_| measured(setting, what, &folder)).collect();
         // Where no node has run there is none.
         let _ = std::fs::remove_dir_all(&folder);
         let host = if setting.busy { "busy" } else { "idle" };
@@ -97,7 +101,7 @@ fn onsets(launches: usize, only: Option<u32>) {
     table.print();
 }
 
-fn rest(launches: usize) {
+fn rest(launches: usize, only: Option<&str>) {
     let setting = Setting { period: 256, busy: false };
     let measurements: [(&str, &str, &[&str]); 4] = [
         (
@@ -122,9 +126,14 @@ fn rest(launches: usize) {
         ),
     ];
     for (what, title, headings) in measurements {
+        if only.is_some_and(|only| only != what) {
+            continue;
+        }
         report::title(title);
         let mut table = Table::new(&[&["engine"], headings].concat());
-        let runs: Vec<Vec<Row>> = (0..launches).map(|_| measured(&setting, what, None)).collect();
+        let folder = peer::scratch(&format!("onset-state-{what}-{}", std::process::id()));
+        let runs: Vec<Vec<Row>> = (0..launches).map(|_| measured(&setting, what, &folder)).collect();
+        let _ = std::fs::remove_dir_all(&folder);
         for row in runs.iter().flatten() {
             let cells: Vec<String> = row.values.iter().map(|value| digits(*value)).collect();
             let cells: Vec<&dyn std::fmt::Display> =
@@ -153,8 +162,8 @@ fn engines(runs: &[Vec<Row>]) -> Vec<String> {
 }
 
 /// One launch: a server, perhaps a busy core, and this program again as the one that measures. Nodes keep their state in
-/// `state`, if there is one.
-fn measured(setting: &Setting, what: &str, state: Option<&Path>) -> Vec<Row> {
+/// `state`.
+fn measured(setting: &Setting, what: &str, state: &Path) -> Vec<Row> {
     let server = format!("onset-{}", std::process::id());
     let Some(_jack) = Jack::start(&server, setting.period) else { return Vec::new() };
     let _load = setting.busy.then(Load::start);
@@ -162,10 +171,7 @@ fn measured(setting: &Setting, what: &str, state: Option<&Path>) -> Vec<Row> {
     let mut command = Command::new(own);
     command.args(["--measure", what]).env("JACK_DEFAULT_SERVER", &server).env("SC_JACK_DEFAULT_OUTPUTS", "");
     command.stdout(Stdio::piped()).stderr(stderr_if_wanted());
-    match state {
-        Some(folder) => command.env(engine::STATE, folder),
-        None => command.env_remove(engine::STATE),
-    };
+    command.env(engine::STATE, state);
     let mut child = command.spawn().expect("this program runs");
     let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
     let rows = lines.map_while(Result::ok).filter_map(|line| {
