@@ -23,6 +23,8 @@
 
 mod clock;
 mod estimate;
+mod estimator;
+mod exchange;
 mod frame_map;
 mod frames;
 mod time;
@@ -30,6 +32,8 @@ mod timescale;
 
 pub use clock::{Clock, WallAnchor};
 pub use estimate::ClockEstimate;
+pub use estimator::{Estimator, RateBelief, SyncState, Verdict};
+pub use exchange::Exchange;
 pub use frame_map::FrameMap;
 pub use frames::{DeviceRate, FrameClock, FrameQuality};
 pub use time::{EnsembleTime, LocalTime, Span};

@@ -1,0 +1,326 @@
+//! [`Estimator`]: the offset and drift of another clock, from exchanges with it, and how sure they are.
+//!
+//! Not for: whom to ask and when (`session`), nor for making jumps smooth (`steer`).
+//!
+//! A window of two minutes holds the stamps of both directions as two clouds. Under them lies one [`Line`] (`line`), an
+//! asymmetric fit; how asymmetric is decided by what errs least on this network (`ladder`): on a link with a hard floor
+//! nearly the hull of the clouds, on one with a soft floor nearly their middle. What contradicts the line is kept out of it,
+//! and becomes a step if it is confirmed (`gate`). Between fits the line goes on; without fresh stamps, that is holdover.
+//!
+//! All in seconds of `f64` since a base, the first exchange: after a year still exact to 10 ns.
+
+mod gate;
+mod ladder;
+mod line;
+
+use crate::{ClockEstimate, EnsembleTime, Exchange, LocalTime, Span};
+use gate::{Gate, Judgement, Stamps};
+use ladder::Ladder;
+use line::{Belief, Cloud, Line, Seconds};
+
+/// How long stamps count.
+const WINDOW: Seconds = 128.0;
+/// Stamps of each direction in the window, at most: 4 a second, and the first dense ones.
+const STAMPS: usize = 640;
+/// A fit for every so many-th part of what the window holds, so that a full one costs no more than a young one.
+const FITS_PER_WINDOW: f64 = 32.0;
+/// Longer without a stamp is a gap: the line is held, until so many stamps have come, and its rate is believed.
+const GAP: Seconds = 3.0;
+const AFTER_GAP: u32 = 8;
+/// Drift that crystals have: standard deviation [60 ppm].
+const ANY_RATE: f64 = 60e-6;
+/// How far a rate has moved after a gap or a step: at once, and for each second without stamps [0.3 ppm; 0.02 ppm/s].
+const KEPT_RATE: f64 = 0.3e-6;
+const KEPT_RATE_PER_SEC: f64 = 0.02e-6;
+/// How crystals change their drift with temperature: standard deviation (1/s).
+const CURVE: f64 = 3e-9;
+/// For so long a change of drift goes on as it is.
+const CURVE_LASTS: Seconds = 20.0;
+/// Without stamps, the drift may change by so much in a second, unknown to anybody (1/s).
+const UNSEEN_CURVE: f64 = 5e-9;
+/// For the hard bound: drift changes by less than this in a second (1/s).
+const HARD_CURVE: f64 = 2e-8;
+/// The first exchange tells no more than its hard interval; a uniform error in it has this standard deviation [1/√3].
+const UNTRIED: f64 = 0.577;
+/// So many of a network's packets may be held up (Wi-Fi that saves power) without our knowing: the chance that all so far
+/// were.
+const HELD: f64 = 0.85;
+/// The window must span this much before the estimate counts as locked.
+const LOCKING: Seconds = 4.0;
+/// An estimate less sure than this is none any more.
+const LOST: Seconds = 0.01;
+
+/// How good an estimate is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncState {
+    /// Nothing is known.
+    Cold,
+    /// The first seconds: right, but not yet to what the network allows.
+    Acquiring,
+    /// As good as the network allows.
+    Locked,
+    /// No news: going on with the drift that was learned.
+    Holdover,
+    /// No news for so long that the estimate may be off by 10 ms.
+    Lost,
+}
+
+/// What became of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was used.
+    Used,
+    /// Its stamps contradict themselves, or the line so far: kept out, and counted.
+    Doubted,
+    /// It confirmed that the other clock or the path has changed: everything before it is forgotten but the drift.
+    Moved,
+}
+
+/// What is known of a drift before the first exchange, from a launch before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RateBelief {
+    /// Ensemble seconds per local second, less one [1; 1e-6 is 1 ppm].
+    pub rate: f64,
+    /// Its standard error [1].
+    pub sigma: f64,
+}
+
+impl Default for RateBelief {
+    /// Any crystal: 0 ± 60 ppm.
+    fn default() -> Self {
+        RateBelief { rate: 0.0, sigma: ANY_RATE }
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Estimator {
+    belief: Belief,
+    base: Option<Base>,
+    clouds: [Cloud; 2],
+    gate: Gate,
+    ladder: Ladder,
+    line: Option<Line>,
+    bound: [Seconds; 2],
+    newest: Seconds,
+    /// Stamps since the last gap, up to [`AFTER_GAP`].
+    fresh: u32,
+    next_fit: Seconds,
+    doubted: u64,
+    moves: u64,
+}
+
+/// Where counting begins.
+#[derive(Clone, Copy, Debug)]
+struct Base {
+    local: LocalTime,
+    ensemble: EnsembleTime,
+}
+
+impl Estimator {
+    /// Knows nothing yet but perhaps the drift.
+    pub fn new(rate: RateBelief) -> Estimator {
+        let sigma = rate.sigma.clamp(0.0, ANY_RATE).max(KEPT_RATE);
+        Estimator {
+            belief: Belief { rate: rate.rate, rate_sigma: sigma, curve_sigma: CURVE },
+            base: None,
+            clouds: [Cloud::default(), Cloud::default()],
+            gate: Gate::default(),
+            ladder: Ladder::default(),
+            line: None,
+            bound: [f64::INFINITY; 2],
+            newest: 0.0,
+            fresh: 0,
+            next_fit: 0.0,
+            doubted: 0,
+            moves: 0,
+        }
+    }
+
+    /// Takes an exchange into account.
+    pub fn take(&mut self, exchange: &Exchange) -> Verdict {
+        if exchange.is_absurd() {
+            self.doubted += 1;
+            return Verdict::Doubted;
+        }
+        let base =
+            *self.base.get_or_insert(Base { local: exchange.asked, ensemble: exchange.received });
+        let stamps = base.stamps(exchange);
+        let now = stamps.x[1];
+        if now - self.newest > GAP {
+            self.begin_again(now - self.newest);
+        }
+        let judgement = match &self.line {
+            Some(line) => {
+                let sigma = self.sigma(line, now);
+                self.gate.judge(&stamps, &line.moved_to(now), sigma, self.clouds[0].x.len())
+            }
+            None => Judgement::Use,
+        };
+        let verdict = match judgement {
+            Judgement::Use => {
+                self.push(&stamps);
+                Verdict::Used
+            }
+            Judgement::Doubt => {
+                self.doubted += 1;
+                return Verdict::Doubted;
+            }
+            Judgement::Move => {
+                self.moved();
+                Verdict::Moved
+            }
+        };
+        self.newest = self.newest.max(now);
+        if self.fresh >= AFTER_GAP.min(self.clouds[0].x.len() as u32) && now >= self.next_fit {
+            self.fit(self.newest);
+        }
+        verdict
+    }
+
+    /// Local to ensemble time at `now`, with its standard error and its hard bound then.
+    pub fn estimate(&self, now: LocalTime) -> Option<ClockEstimate> {
+        let (base, line) = (self.base?, self.line.as_ref()?);
+        let x = (now - base.local).as_secs_f64();
+        let (offset, rate) = ahead(line, x);
+        let ensemble = base.ensemble + (now - base.local) + Span::from_secs_f64(offset);
+        let mut estimate = ClockEstimate::new(now, ensemble).with_rate(rate);
+        estimate.sigma = Span::from_secs_f64(self.sigma(line, x));
+        estimate.bound = Span::from_secs_f64(self.hard_bound(line, x, offset));
+        Some(estimate)
+    }
+
+    /// How good the estimate is at `now`.
+    pub fn state(&self, now: LocalTime) -> SyncState {
+        let (Some(base), Some(line)) = (self.base, &self.line) else { return SyncState::Cold };
+        let x = (now - base.local).as_secs_f64();
+        if self.sigma(line, x) > LOST {
+            SyncState::Lost
+        } else if x - self.newest > GAP {
+            SyncState::Holdover
+        } else if self.span() < LOCKING {
+            SyncState::Acquiring
+        } else {
+            SyncState::Locked
+        }
+    }
+
+    /// The drift and its standard error, for the next launch; `None` while it is not known to a part in a million.
+    pub fn learned_rate(&self) -> Option<RateBelief> {
+        let line = self.line.as_ref()?;
+        let known = RateBelief { rate: line.rate(), sigma: line.rate_sigma.max(KEPT_RATE) };
+        (self.span() > 0.25 * WINDOW && line.rate_sigma < 1e-6).then_some(known)
+    }
+
+    /// The least that the network takes both ways, as far as seen.
+    pub fn least_round_trip(&self) -> Option<Span> {
+        let line = self.line.as_ref()?;
+        Some(Span::from_secs_f64(2.0 * line.half_width()))
+    }
+
+    /// Exchanges kept out, and times that the clock or the path was found changed.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.doubted, self.moves)
+    }
+
+    /// How much time the window's stamps span.
+    fn span(&self) -> Seconds {
+        self.clouds[0].x.first().map_or(0.0, |first| self.newest - first)
+    }
+
+    fn push(&mut self, stamps: &Stamps) {
+        for (side, cloud) in self.clouds.iter_mut().enumerate() {
+            cloud.push(stamps.x[side], stamps.y[side], STAMPS);
+        }
+        self.fresh = (self.fresh + 1).min(AFTER_GAP);
+    }
+
+    /// There was a gap: the rate is as it was, more or less.
+    fn begin_again(&mut self, gap: Seconds) {
+        self.fresh = 0;
+        if let Some(line) = &self.line {
+            self.belief.rate = line.rate();
+            self.belief.rate_sigma = (line.rate_sigma + KEPT_RATE + KEPT_RATE_PER_SEC * gap).min(ANY_RATE);
+        }
+    }
+
+    /// The other clock was set, or the path is another one: the stamps that say so are the first of a new window.
+    fn moved(&mut self) {
+        self.moves += 1;
+        self.begin_again(0.0);
+        self.clouds = [Cloud::default(), Cloud::default()];
+        self.line = None;
+        self.ladder = Ladder::default();
+        for stamps in self.gate.take_dissent() {
+            self.push(&stamps);
+        }
+        self.fresh = AFTER_GAP;
+        self.next_fit = 0.0;
+    }
+
+    fn fit(&mut self, now: Seconds) {
+        for cloud in &mut self.clouds {
+            cloud.forget(now - WINDOW);
+        }
+        let span = self.span();
+        if self.fresh == AFTER_GAP && span > 0.5 * WINDOW {
+            // A full window needs no belief.
+            self.belief.rate_sigma = ANY_RATE;
+        }
+        let start = match &self.line {
+            Some(line) => line.moved_to(now),
+            None => Line::guess(now, WINDOW, self.clouds.each_ref().map(Cloud::lowest), self.belief.rate),
+        };
+        let mut line = self.ladder.fit(&start, &self.clouds, &self.belief, span);
+        for side in 0..2 {
+            while gate::is_lonely(&line, side, self.clouds[side].x.len()) {
+                self.clouds[side].remove_lowest(&line, side);
+                self.doubted += 1;
+                line = self.ladder.fit(&line, &self.clouds, &self.belief, span);
+            }
+        }
+        self.bound = [0, 1].map(|side| self.clouds[side].hard_limit(&line, side, HARD_CURVE));
+        self.line = Some(line);
+        self.next_fit = now + (span / FITS_PER_WINDOW).min(WINDOW / FITS_PER_WINDOW);
+    }
+
+    fn sigma(&self, line: &Line, x: Seconds) -> Seconds {
+        let age = (x - line.now).max(0.0);
+        let drifted = line.rate_sigma * age;
+        let curved = 0.5 * UNSEEN_CURVE * age * age;
+        let untried = UNTRIED * line.half_width() * HELD.powi(self.clouds[0].x.len() as i32 - 1);
+        let squares = self.ladder.error(line) + drifted * drifted + curved * curved + untried * untried;
+        squares.sqrt()
+    }
+
+    fn hard_bound(&self, line: &Line, x: Seconds, offset: Seconds) -> Seconds {
+        let age = (x - line.now).max(0.0);
+        let aged = 4.0 * line.rate_sigma * age + 0.5 * HARD_CURVE * age * age;
+        // Both limits are of the offset at the fit, against the line then.
+        let moved = offset - line.offset();
+        let drift = moved - line.rate() * age;
+        aged + drift.abs() + self.bound[0].max(self.bound[1])
+    }
+}
+
+/// The offset and the rate at `x`, at or after the line's own instant: its curvature lasts for a while only.
+fn ahead(line: &Line, x: Seconds) -> (Seconds, f64) {
+    let age = (x - line.now).max(0.0);
+    let fading = (-age / CURVE_LASTS).exp();
+    let curved = line.curve() * CURVE_LASTS * (CURVE_LASTS * (fading - 1.0) + age);
+    let rate = line.rate() + line.curve() * CURVE_LASTS * (1.0 - fading);
+    (line.offset() + line.rate() * age + curved, rate)
+}
+
+impl Base {
+    /// Stamps as seconds since the base, and what they bound the offset by.
+    fn stamps(&self, exchange: &Exchange) -> Stamps {
+        let x = [exchange.asked, exchange.returned].map(|local| local - self.local);
+        let e = [exchange.received, exchange.answered].map(|ensemble| ensemble - self.ensemble);
+        let y = [e[0] - x[0], x[1] - e[1]];
+        Stamps { x: x.map(Span::as_secs_f64), y: y.map(Span::as_secs_f64) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,412 @@
+//! [`Line`]: one curve under two clouds of stamps, by asymmetric least squares.
+//!
+//! Not for: which stamps to trust (`gate`), how asymmetric to be (`rungs`).
+//!
+//! A packet is never early. Forward stamps lie above the true offset by the network's delay, backward stamps below it, so
+//! each direction has an edge, and the offset lies between the two. Both edges share one slope and one curvature: the
+//! clocks' drift against each other, and its change. What fits is an expectile (asymmetric least squares: Newey and Powell
+//! 1987): a stamp on the early side of the edge weighs 1, one on the late side `asymmetry`, and beyond [`HUBER`] mean
+//! deviations it counts in proportion only (Huber 1964). With a tiny asymmetry this is the convex hull of Moon, Skelly and
+//! Towsley (INFOCOM 1999); with 1 it is robust regression; in between lies every low quantile. Drift and curvature are
+//! shrunk towards what is believed of them (ridge), in the units of the noise found, so that two stamps are enough for a
+//! first answer and a minute of them overrules any belief.
+//!
+//! The standard error is the sandwich estimate of M-estimators (Huber 1967; White 1982), widened while few stamps touch
+//! the edge.
+
+/// Seconds.
+pub(super) type Seconds = f64;
+
+/// A late stamp beyond so many deviations counts in proportion, not squared.
+const HUBER: f64 = 6.0;
+/// A deviation is the mean of those that are bounded by so many of it: a scale that stands when half of all stamps are wild.
+const BOUNDED: f64 = 1.5;
+/// Newton steps at most; a warm start takes one or two.
+const STEPS: usize = 12;
+/// A step that moves the edges by less than this part of the mean deviation is the last.
+const SETTLED: f64 = 1e-3;
+/// The mean deviation's floor: stamps are no finer.
+const DEVIATION_MIN: Seconds = 1e-7;
+/// What unmodelled change of the curvature shifts the offset by, for a window of length w: this times w³ [1/s²]. The
+/// oscillator of the lab's profiles, 0.5 ppm in and out over ten minutes, would be at 5e-11 / 120.
+const JERK: f64 = 5e-11 / 120.0;
+/// The finest a stamp can be told (s).
+const RESOLUTION: Seconds = 1e-7;
+/// How the sandwich's variance is widened for few stamps at the edge: by 1 + 14 / n². Found in the lab: at 2 stamps the
+/// true variance is 3 to 5 times the estimate, at 6 it is 1.4 times.
+const FEW: f64 = 40.0;
+/// Square of the distance between a cloud's two lowest stamps: so much of it is variance where few stamps touch the edge.
+const GAPS: f64 = 1.0;
+/// The lowest of a cloud's stamps varies by about this part of its height below the edge.
+const HEIGHT_NOISE: f64 = 0.12;
+/// The sign with which slope and curvature enter each direction's `y`.
+const SIGN: [f64; 2] = [1.0, -1.0];
+/// Lanes of the sums: independent additions, which a processor does at once.
+const LANES: usize = 2;
+
+/// The stamps of one direction: `y` is never below the edge by more than noise, whichever the direction.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cloud {
+    /// When (s of local time since the estimator's base), ascending.
+    pub(super) x: Vec<Seconds>,
+    /// The offset it bounds from above (s); for the backward direction, the negative offset it bounds from above.
+    pub(super) y: Vec<Seconds>,
+}
+
+impl Cloud {
+    /// Adds a stamp; the oldest goes if there are `most` already.
+    pub(super) fn push(&mut self, x: Seconds, y: Seconds, most: usize) {
+        if self.x.len() >= most {
+            self.x.remove(0);
+            self.y.remove(0);
+        }
+        self.x.push(x);
+        self.y.push(y);
+    }
+
+    /// Forgets what is older than `begin`.
+    pub(super) fn forget(&mut self, begin: Seconds) {
+        let old = self.x.partition_point(|x| *x < begin);
+        self.x.drain(..old);
+        self.y.drain(..old);
+    }
+
+    /// The lowest stamp.
+    pub(super) fn lowest(&self) -> Seconds {
+        self.y.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    /// Takes the lowest stamp out.
+    pub(super) fn remove_lowest(&mut self, line: &Line, side: usize) {
+        let residual = |n: &usize| line.residual(side, self.x[*n], self.y[*n]);
+        let lowest = (0..self.x.len()).min_by(|a, b| residual(a).total_cmp(&residual(b)));
+        if let Some(lowest) = lowest {
+            self.x.remove(lowest);
+            self.y.remove(lowest);
+        }
+    }
+
+    /// How far the line's offset is from the nearest limit that a stamp of this direction proves, if its drift is known
+    /// to four standard errors and changes by less than `curve` in a second (1/s).
+    pub(super) fn hard_limit(&self, line: &Line, side: usize, curve: f64) -> Seconds {
+        let slack = |age: Seconds| 4.0 * line.rate_sigma * age + 0.5 * curve * age * age;
+        let limits = self.x.iter().zip(&self.y);
+        let limits = limits.map(|(x, y)| line.residual(side, *x, *y) + slack(line.now - x));
+        limits.fold(f64::INFINITY, f64::min) + line.half_width()
+    }
+}
+
+/// What is believed before any stamp.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Belief {
+    /// Drift now (1).
+    pub(super) rate: f64,
+    /// Its standard error (1).
+    pub(super) rate_sigma: f64,
+    /// Standard deviation of its change (1/s).
+    pub(super) curve_sigma: f64,
+}
+
+/// See the module. Positions are in windows before `now`: 0 is now, -1 the window's beginning.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Line {
+    /// Local time of position 0 (s).
+    pub(super) now: Seconds,
+    /// The window's length (s).
+    window: Seconds,
+    /// Forward edge, backward edge (its negative), slope per window, curvature per window².
+    at: [f64; 4],
+    /// Deviation of each cloud from its edge.
+    deviations: [Seconds; 2],
+    /// Variance of the offset now (s²), of chance alone.
+    pub(super) variance: f64,
+    /// What unequal clouds may have shifted the offset by (s).
+    pub(super) bias: Seconds,
+    /// Standard error of the slope now (1).
+    pub(super) rate_sigma: f64,
+    /// How far the three lowest stamps lie below each edge (s).
+    pub(super) heights: [[Seconds; 3]; 2],
+}
+
+/// Weighted sums over a cloud, by powers of the position.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    /// Of the weights, powers 0 to 4.
+    weight: [f64; 5],
+    /// Of the weighted residuals, powers 0 to 2.
+    score: [f64; 3],
+    /// Of the squares of weighted residuals.
+    squared: f64,
+    /// Mean of the absolute residuals, bounded.
+    deviation: Seconds,
+    /// That, per stamp.
+    spacing: Seconds,
+}
+
+/// What the sandwich is made of besides.
+#[derive(Clone, Copy)]
+struct Spread {
+    /// Sums of the squares of weighted residuals, powers 0 to 4.
+    squared: [f64; 5],
+    /// How many stamps are on the early side.
+    early: f64,
+    /// The three lowest residuals.
+    lowest: [Seconds; 3],
+}
+
+type Matrix = [[f64; 4]; 4];
+
+impl Belief {
+    /// Standard deviations in the line's own units.
+    fn scaled(&self, window: Seconds) -> [f64; 2] {
+        [self.rate_sigma * window, 0.5 * self.curve_sigma * window * window]
+    }
+}
+
+impl Line {
+    /// A first guess, before a fit: the edges as one stamp of each direction has them.
+    pub(super) fn guess(now: Seconds, window: Seconds, stamps: [Seconds; 2], rate: f64) -> Line {
+        let half = (0.5 * (stamps[0] + stamps[1])).max(DEVIATION_MIN);
+        Line {
+            now,
+            window,
+            at: [stamps[0], stamps[1], rate * window, 0.0],
+            deviations: [half; 2],
+            variance: half * half,
+            bias: 0.0,
+            rate_sigma: 0.0,
+            heights: [[0.0; 3]; 2],
+        }
+    }
+
+    /// The same curve, seen from another instant.
+    pub(super) fn moved_to(&self, now: Seconds) -> Line {
+        let s = (now - self.now) / self.window;
+        let [forward, backward, slope, curve] = self.at;
+        let shift = slope * s + curve * s * s;
+        let at = [forward + shift, backward - shift, slope + 2.0 * curve * s, curve];
+        Line { now, at, ..*self }
+    }
+
+    /// The offset now (s).
+    pub(super) fn offset(&self) -> Seconds {
+        0.5 * (self.at[0] - self.at[1])
+    }
+
+    /// Drift now (1).
+    pub(super) fn rate(&self) -> f64 {
+        self.at[2] / self.window
+    }
+
+    /// Change of the drift (1/s).
+    pub(super) fn curve(&self) -> f64 {
+        2.0 * self.at[3] / (self.window * self.window)
+    }
+
+    /// Mean square error of the offset now, as far as this fit can tell (s²).
+    pub(super) fn error(&self) -> f64 {
+        self.variance + self.bias * self.bias
+    }
+
+    /// Half the distance between the edges: what the network takes one way, at its best.
+    pub(super) fn half_width(&self) -> Seconds {
+        0.5 * (self.at[0] + self.at[1])
+    }
+
+    /// Where a direction's edge is now.
+    pub(super) fn edge(&self, side: usize) -> Seconds {
+        self.at[side]
+    }
+
+    /// Deviation of a cloud from its edge.
+    pub(super) fn deviation(&self, side: usize) -> Seconds {
+        self.deviations[side]
+    }
+
+    /// How far a stamp lies above its edge; negative is early.
+    pub(super) fn residual(&self, side: usize, x: Seconds, y: Seconds) -> Seconds {
+        let s = (x - self.now) / self.window;
+        y - self.at[side] - SIGN[side] * (self.at[2] * s + self.at[3] * s * s)
+    }
+
+    /// Fits from this line on.
+    pub(super) fn fitted(&self, clouds: &[Cloud; 2], asymmetry: f64, belief: &Belief) -> Line {
+        let mut line = *self;
+        let scaled = belief.scaled(self.window);
+        let mut sums = [Sums::default(); 2];
+        for _ in 0..STEPS {
+            sums = line.sums(clouds, asymmetry);
+            let ridge = ridge(&sums, scaled);
+            let [forward, backward] = &sums;
+            let step = solve(
+                normal(&forward.weight, &backward.weight, ridge),
+                [
+                    forward.score[0],
+                    backward.score[0],
+                    forward.score[1] - backward.score[1]
+                        + ridge[0] * (belief.rate * self.window - line.at[2]),
+                    forward.score[2] - backward.score[2] - ridge[1] * line.at[3],
+                ],
+            );
+            for (at, step) in line.at.iter_mut().zip(step) {
+                *at += step;
+            }
+            line.deviations = sums.map(|sums| sums.deviation.max(DEVIATION_MIN));
+            let scale = SETTLED * line.deviations[0].min(line.deviations[1]);
+            if step[0].abs().max(step[1].abs()) < scale {
+                break;
+            }
+        }
+        line.judge(clouds, asymmetry, &sums, scaled);
+        line
+    }
+
+    /// How sure the line is, whose sums these are.
+    fn judge(&mut self, clouds: &[Cloud; 2], asymmetry: f64, sums: &[Sums; 2], scaled: [f64; 2]) {
+        let spread = [0, 1].map(|side| self.spread(side, &clouds[side], asymmetry));
+        let ridge = ridge(sums, scaled);
+        let bread = normal(&sums[0].weight, &sums[1].weight, ridge);
+        // A belief of standard deviation σ is one more observation, whose score has the variance ridge² σ².
+        let meat = normal(
+            &spread[0].squared,
+            &spread[1].squared,
+            [0, 1].map(|term| (ridge[term] * scaled[term]).powi(2)),
+        );
+        let touching = spread[0].early.min(spread[1].early);
+        let few = 1.0 + FEW / (touching.powi(2) + 0.3);
+        let gaps = spread.map(|spread| (spread.lowest[1] - spread.lowest[0]).powi(2));
+        let gaps = GAPS * (gaps[0] + gaps[1]) / (touching + 1.0);
+        let begin = clouds[0].x.first().zip(clouds[1].x.first()).map_or(self.now, |(f, b)| f.max(*b));
+        let wander = JERK * (self.now - begin).powi(3);
+        let floor = wander * wander + RESOLUTION * RESOLUTION;
+        self.variance = few * quadratic(&bread, &meat, [0.5, -0.5, 0.0, 0.0]) + gaps + floor;
+        let slope = few * quadratic(&bread, &meat, [0.0, 0.0, 1.0, 0.0]);
+        self.rate_sigma = slope.sqrt() / self.window;
+        self.heights = spread.map(|spread| spread.lowest.map(|lowest| (-lowest).max(0.0)));
+        let [forward, backward] = self.heights.map(|heights| heights[0]);
+        let chance = HEIGHT_NOISE * HEIGHT_NOISE * (forward * forward + backward * backward);
+        self.bias = 0.5 * ((forward - backward).powi(2) - chance).max(0.0).sqrt();
+    }
+
+    fn sums(&self, clouds: &[Cloud; 2], asymmetry: f64) -> [Sums; 2] {
+        [0, 1].map(|side| {
+            let cloud = &clouds[side];
+            let limit = BOUNDED * self.deviations[side];
+            let total = self.pass(side, cloud, asymmetry, |s, w, residual| {
+                let (score, s2, far) = (w * residual, s * s, residual.abs());
+                let bounded = if far < limit { far } else { limit };
+                let w2 = w * s2;
+                [w, w * s, w2, w2 * s, w2 * s2, score, score * s, score * s2, score * score, bounded]
+            });
+            let count = cloud.x.len().max(1) as f64;
+            Sums {
+                weight: [total[0], total[1], total[2], total[3], total[4]],
+                score: [total[5], total[6], total[7]],
+                squared: total[8],
+                deviation: total[9] / count,
+                spacing: total[9] / (count * count),
+            }
+        })
+    }
+
+    fn spread(&self, side: usize, cloud: &Cloud, asymmetry: f64) -> Spread {
+        let mut lowest = [f64::INFINITY; 3];
+        let total = self.pass(side, cloud, asymmetry, |s, weight, residual| {
+            let (g, s2) = ((weight * residual).powi(2), s * s);
+            let g2 = g * s2;
+            lowest[2] = lowest[2].min(residual.max(lowest[1]));
+            lowest[1] = lowest[1].min(residual.max(lowest[0]));
+            lowest[0] = lowest[0].min(residual);
+            [g, g * s, g2, g2 * s, g2 * s2, if residual < 0.0 { 1.0 } else { 0.0 }]
+        });
+        let [a, b, c, d, e, early] = total;
+        Spread { squared: [a, b, c, d, e], early, lowest }
+    }
+
+    /// One pass over a cloud: for each stamp what `each` makes of its position, weight and residual, summed.
+    #[inline(always)]
+    fn pass<const N: usize>(
+        &self,
+        side: usize,
+        cloud: &Cloud,
+        asymmetry: f64,
+        mut each: impl FnMut(f64, f64, Seconds) -> [f64; N],
+    ) -> [f64; N] {
+        let limit = HUBER * self.deviations[side];
+        let late = asymmetry * limit;
+        let edge = self.at[side];
+        let [slope, curve] = [self.at[2], self.at[3]].map(|part| SIGN[side] * part);
+        let scale = 1.0 / self.window;
+        let mut one = |x: f64, y: f64| {
+            let s = (x - self.now) * scale;
+            let residual = y - edge - s * (slope + s * curve);
+            let bounded = if residual > limit { residual } else { limit };
+            let weight = if residual < 0.0 { 1.0 } else { late / bounded };
+            each(s, weight, residual)
+        };
+        let mut sums = [[0.0; LANES]; N];
+        let (xs, ys) = (cloud.x.chunks_exact(LANES), cloud.y.chunks_exact(LANES));
+        let rest = xs.remainder().iter().zip(ys.remainder());
+        for (x, y) in xs.zip(ys) {
+            let terms: [[f64; N]; LANES] = std::array::from_fn(|lane| one(x[lane], y[lane]));
+            for n in 0..N {
+                for lane in 0..LANES {
+                    sums[n][lane] += terms[lane][n];
+                }
+            }
+        }
+        for (x, y) in rest {
+            let terms = one(*x, *y);
+            for n in 0..N {
+                sums[n][0] += terms[n];
+            }
+        }
+        sums.map(|lanes| lanes.iter().sum())
+    }
+}
+
+/// What each belief weighs: the variance of one unit of weight, in the noise found, over the belief's own.
+fn ridge(sums: &[Sums; 2], scaled: [f64; 2]) -> [f64; 2] {
+    let noise = (sums[0].squared + sums[1].squared) / (sums[0].weight[0] + sums[1].weight[0]);
+    // Few stamps may all lie on the edge: their noise is no less than the spacing of so many stamps above a hard floor.
+    let spacing = 0.5 * (sums[0].spacing.powi(2) + sums[1].spacing.powi(2));
+    let noise = noise.max(spacing).max(RESOLUTION * RESOLUTION);
+    scaled.map(|sigma| noise / (sigma * sigma))
+}
+
+/// The matrix of the normal equations, from sums by powers of the position.
+fn normal(forward: &[f64; 5], backward: &[f64; 5], ridge: [f64; 2]) -> Matrix {
+    let (f, b) = (forward, backward);
+    [
+        [f[0], 0.0, f[1], f[2]],
+        [0.0, b[0], -b[1], -b[2]],
+        [f[1], -b[1], f[2] + b[2] + ridge[0], f[3] + b[3]],
+        [f[2], -b[2], f[3] + b[3], f[4] + b[4] + ridge[1]],
+    ]
+}
+
+/// Gaussian elimination of a symmetric, positive matrix, which needs no pivots.
+fn solve(mut a: Matrix, mut b: [f64; 4]) -> [f64; 4] {
+    for i in 0..4 {
+        for row in i + 1..4 {
+            let factor = a[row][i] / a[i][i];
+            for column in i..4 {
+                a[row][column] -= factor * a[i][column];
+            }
+            b[row] -= factor * b[i];
+        }
+    }
+    for i in (0..4).rev() {
+        for column in i + 1..4 {
+            b[i] -= a[i][column] * b[column];
+        }
+        b[i] /= a[i][i];
+    }
+    b
+}
+
+/// The variance of a combination of the parameters: bread⁻¹ meat bread⁻¹ on both sides.
+fn quadratic(bread: &Matrix, meat: &Matrix, combination: [f64; 4]) -> f64 {
+    let z = solve(*bread, combination);
+    (0..4).map(|i| (0..4).map(|j| z[i] * meat[i][j] * z[j]).sum::<f64>()).sum()
+}
