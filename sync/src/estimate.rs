@@ -32,6 +32,16 @@ impl ClockEstimate {
         ClockEstimate { rate, ..self }
     }
 
+    /// The same line, known this well at its anchor.
+    pub fn with_error(self, sigma: Span, bound: Span) -> ClockEstimate {
+        ClockEstimate { sigma, bound, ..self }
+    }
+
+    /// The same line, in this epoch.
+    pub fn in_epoch(self, epoch: u32) -> ClockEstimate {
+        ClockEstimate { epoch, ..self }
+    }
+
     /// Ensemble seconds per local second, less one [1; 1e-6 is 1 ppm].
     pub fn rate(&self) -> f64 {
         self.rate

@@ -143,8 +143,7 @@ impl Estimator {
             self.doubted += 1;
             return Verdict::Doubted;
         }
-        let base =
-            *self.base.get_or_insert(Base { local: exchange.asked, ensemble: exchange.received });
+        let base = *self.base.get_or_insert(Base { local: exchange.asked, ensemble: exchange.received });
         let stamps = base.stamps(exchange);
         let now = stamps.x[1];
         if now - self.newest > GAP {
@@ -184,10 +183,9 @@ impl Estimator {
         let x = (now - base.local).as_secs_f64();
         let (offset, rate) = ahead(line, x);
         let ensemble = base.ensemble + (now - base.local) + Span::from_secs_f64(offset);
-        let mut estimate = ClockEstimate::new(now, ensemble).with_rate(rate);
-        estimate.sigma = Span::from_secs_f64(self.sigma(line, x));
-        estimate.bound = Span::from_secs_f64(self.hard_bound(line, x, offset));
-        Some(estimate)
+        let sigma = Span::from_secs_f64(self.sigma(line, x));
+        let bound = Span::from_secs_f64(self.hard_bound(line, x, offset));
+        Some(ClockEstimate::new(now, ensemble).with_rate(rate).with_error(sigma, bound))
     }
 
     /// How good the estimate is at `now`.

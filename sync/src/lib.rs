@@ -27,6 +27,8 @@ mod estimator;
 mod exchange;
 mod frame_map;
 mod frames;
+mod session;
+mod steer;
 mod time;
 mod timescale;
 
@@ -36,5 +38,10 @@ pub use estimator::{Estimator, RateBelief, SyncState, Verdict};
 pub use exchange::Exchange;
 pub use frame_map::FrameMap;
 pub use frames::{DeviceRate, FrameClock, FrameQuality};
+pub use session::{
+    Claim, Hello, LEASE, Message, Output, PeerId, PeerReport, Ping, Pong, Session, SessionConfig,
+    SessionTally, Standing,
+};
+pub use steer::Steering;
 pub use time::{EnsembleTime, LocalTime, Span};
 pub use timescale::{FollowWall, Jump, Timescale};

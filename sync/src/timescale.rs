@@ -17,6 +17,10 @@ const SLEW_SECS: f64 = 20.0;
 const HOPELESS: Span = Span::from_millis(100);
 /// Weight of the newest look in the learned rate of the wall clock against the raw oscillator, per second.
 const RATE_GAIN_PER_SEC: f64 = 0.05;
+/// After a succession the ensemble's time is worth more than this host's wall clock: it is led there hardly noticeably, so
+/// that two successors of a split ensemble stay together [2 ppm], and takes its rate over half an hour.
+const GENTLE_SLEW: f64 = 2e-6;
+const GENTLE_GAIN_PER_SEC: f64 = 0.0005;
 /// No good oscillator is further off than this: more is a small step, or NTP slewing the wall clock (at 500 ppm), from
 /// which hardly anything is learned, unless it lasts for half an hour [250 ppm].
 const GOOD_RATE: f64 = 250e-6;
@@ -56,13 +60,34 @@ pub struct Timescale {
     /// The wall clock's rate against the raw oscillator, learned [1].
     wall_rate: f64,
     jumps: u32,
+    /// How far ahead of the wall clock this timescale stays, because it was another host's before.
+    apart: Span,
+    /// It was another host's before.
+    inherited: bool,
 }
 
 impl Timescale {
     /// Starts the ensemble's time as this wall clock's.
     pub fn new(start: WallAnchor, follow: FollowWall) -> Timescale {
         let line = ClockEstimate::new(start.local, start.wall);
-        Timescale { follow, line, last: start, wall_rate: 0.0, jumps: 0 }
+        Timescale { follow, line, last: start, wall_rate: 0.0, jumps: 0, apart: Span::ZERO, inherited: false }
+    }
+
+    /// Goes on with an ensemble's time after its leader has gone. It is led to this wall clock only if that is close to it:
+    /// else the old leader's was the better one, as far as anybody knows, and only the rate of this one is followed.
+    pub fn resume(line: ClockEstimate, wall: WallAnchor, follow: FollowWall) -> Timescale {
+        let line = line.anchored_at(wall.local);
+        let mut scale = Timescale {
+            follow,
+            line,
+            last: wall,
+            wall_rate: line.rate(),
+            jumps: 0,
+            apart: Span::ZERO,
+            inherited: true,
+        };
+        scale.part(wall);
+        scale
     }
 
     /// Local to ensemble time, as of the last look.
@@ -86,9 +111,14 @@ impl Timescale {
         let expected = self.last.wall + elapsed + Span::from_secs_f64(elapsed.as_secs_f64() * self.wall_rate);
         let surprise = wall.wall - expected;
         self.last = wall;
+        if surprise.abs() > STEP && self.apart != Span::ZERO {
+            // It was wrong, so that it is set is no news of ours; perhaps it is right from now on.
+            self.part(wall);
+            return None;
+        }
         if surprise.abs() <= STEP {
             self.learn_rate(surprise, elapsed);
-            let behind = wall.wall - self.line.ensemble_at(wall.local);
+            let behind = wall.wall + self.apart - self.line.ensemble_at(wall.local);
             if behind.abs() <= HOPELESS {
                 self.slew(wall.local, behind);
                 return None;
@@ -98,25 +128,37 @@ impl Timescale {
     }
 
     fn jump(&mut self, wall: WallAnchor) -> Jump {
-        let by = wall.wall - self.line.ensemble_at(wall.local);
+        let to = wall.wall + self.apart;
+        let by = to - self.line.ensemble_at(wall.local);
         self.jumps += 1;
         let epoch = self.line.epoch + 1;
-        self.line = ClockEstimate::new(wall.local, wall.wall).with_rate(self.wall_rate);
+        self.line = ClockEstimate::new(wall.local, to).with_rate(self.wall_rate);
         self.line.epoch = epoch;
         Jump { by, epoch }
+    }
+
+    /// Stays as far from the wall clock as it is, unless that can be slewed away.
+    fn part(&mut self, wall: WallAnchor) {
+        let apart = self.line.ensemble_at(wall.local) - wall.wall;
+        self.apart = if apart.abs() <= HOPELESS { Span::ZERO } else { apart };
     }
 
     fn learn_rate(&mut self, surprise: Span, elapsed: Span) {
         let secs = elapsed.as_secs_f64();
         let rate = (self.wall_rate + surprise.as_secs_f64() / secs).clamp(-MAX_RATE, MAX_RATE);
-        let per_sec = if rate.abs() > GOOD_RATE { DOUBTFUL_GAIN_PER_SEC } else { RATE_GAIN_PER_SEC };
+        let per_sec = match self.inherited {
+            true => GENTLE_GAIN_PER_SEC,
+            false if rate.abs() > GOOD_RATE => DOUBTFUL_GAIN_PER_SEC,
+            false => RATE_GAIN_PER_SEC,
+        };
         self.wall_rate += (rate - self.wall_rate) * (1.0 - (-per_sec * secs).exp());
     }
 
     /// Bends the line toward the wall clock, which is ahead by `behind`, without a step: same time now, another rate
     /// from here on.
     fn slew(&mut self, now: LocalTime, behind: Span) {
-        let slew = (behind.as_secs_f64() / SLEW_SECS).clamp(-MAX_SLEW, MAX_SLEW);
+        let most = if self.inherited { GENTLE_SLEW } else { MAX_SLEW };
+        let slew = (behind.as_secs_f64() / SLEW_SECS).clamp(-most, most);
         self.line = self.line.anchored_at(now).with_rate(self.wall_rate + slew);
     }
 }
@@ -226,6 +268,28 @@ mod tests {
         assert_eq!(scale.look(vague), None);
         assert_eq!(scale.look(wall(2.0, 0.0, Span::ZERO)), None);
         assert_eq!(scale.estimate().rate(), 0.0);
+    }
+
+    #[test]
+    fn a_successor_goes_on_with_the_ensembles_time_not_with_its_own() {
+        for (ahead, led) in [(Span::from_millis(5), true), (Span::from_secs(7200), false)] {
+            let start = wall(0.0, 0.0, Span::ZERO);
+            let line = ClockEstimate::new(start.local, start.wall + ahead);
+            let mut scale = Timescale::resume(line, start, FollowWall::Follow);
+            for second in 1..=4_000 {
+                assert_eq!(scale.look(wall(f64::from(second), 0.0, Span::ZERO)), None);
+            }
+            let end = wall(4_000.0, 0.0, Span::ZERO);
+            let left = scale.estimate().ensemble_at(end.local) - end.wall;
+            assert!(if led { left.abs() < Span::from_micros(20) } else { left == ahead }, "{left}");
+        }
+        // Its wall clock, two hours behind, is set right at last: nothing to announce.
+        let start = wall(0.0, 0.0, Span::ZERO);
+        let ahead = Span::from_secs(7200);
+        let line = ClockEstimate::new(start.local, start.wall + ahead);
+        let mut scale = Timescale::resume(line, start, FollowWall::Follow);
+        assert_eq!(scale.look(wall(1.0, 0.0, ahead + Span::from_millis(2))), None);
+        assert_eq!((scale.jumps(), scale.apart), (0, Span::ZERO));
     }
 
     #[test]

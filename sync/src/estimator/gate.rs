@@ -59,11 +59,11 @@ impl Gate {
         let residuals = [0, 1].map(|side| line.residual(side, stamps.x[side], stamps.y[side]));
         let above = [0, 1].map(|side| residuals[side] + line.half_width());
         let impossible = above.iter().any(|above| *above < -tolerance);
-        let unheard = (0..2).any(|side| {
-            residuals[side] < -(far_below(line, side, count) + SIGMAS * line.variance.sqrt())
-        });
+        let unheard = (0..2)
+            .any(|side| residuals[side] < -(far_below(line, side, count) + SIGMAS * line.variance.sqrt()));
         // Whatever comes speaks against dissenters whose offset it rules out.
-        self.dissent.retain(|(old, _)| stamps.x[1] - old.x[1] < MEMORY && agree(old, stamps, line, tolerance));
+        self.dissent
+            .retain(|(old, _)| stamps.x[1] - old.x[1] < MEMORY && agree(old, stamps, line, tolerance));
         if !impossible && !unheard {
             return Judgement::Use;
         }
@@ -72,7 +72,11 @@ impl Gate {
         }
         self.dissent.push((*stamps, impossible));
         let proofs = self.dissent.iter().filter(|(_, impossible)| *impossible).count();
-        if proofs >= CONFIRM || self.dissent.len() >= CONFIRM_EARLY { Judgement::Move } else { Judgement::Doubt }
+        if proofs >= CONFIRM || self.dissent.len() >= CONFIRM_EARLY {
+            Judgement::Move
+        } else {
+            Judgement::Doubt
+        }
     }
 
     /// The stamps that made [`Judgement::Move`].
@@ -97,7 +101,9 @@ fn far_below(line: &Line, side: usize, count: usize) -> Seconds {
 
 /// Whether one offset fits into both exchanges' intervals, against the drift of the line.
 fn agree(one: &Stamps, other: &Stamps, line: &Line, tolerance: Seconds) -> bool {
-    let above = |stamps: &Stamps| [0, 1].map(|side| line.residual(side, stamps.x[side], stamps.y[side]) + line.half_width());
+    let above = |stamps: &Stamps| {
+        [0, 1].map(|side| line.residual(side, stamps.x[side], stamps.y[side]) + line.half_width())
+    };
     let (one, other) = (above(one), above(other));
     one[0].min(other[0]) + one[1].min(other[1]) > -tolerance
 }

@@ -136,7 +136,9 @@ impl Ladder {
             let shrink = (before / after.max(f64::MIN_POSITIVE)).clamp(SHRINK.0, SHRINK.1);
             let below_next = after.max(0.0) / (shrink - 1.0);
             // From the rung after the middle one; add what lies between.
-            below_next + if rung <= middle { after.max(0.0) } else { 0.0 } + if rung < middle { before.max(0.0) } else { 0.0 }
+            below_next
+                + if rung <= middle { after.max(0.0) } else { 0.0 }
+                + if rung < middle { before.max(0.0) } else { 0.0 }
         };
         let (forward, backward) = (line.deviation(0), line.deviation(1));
         let unequal = (forward - backward).abs() / (forward + backward);

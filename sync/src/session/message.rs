@@ -1,0 +1,91 @@
+//! What nodes say to each other about time. How it is written in bytes is the net crate's business.
+
+use crate::{ClockEstimate, LocalTime, Span};
+use std::fmt;
+use std::net::SocketAddr;
+
+/// A node, by a number it draws at random at each start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId(pub u64);
+
+/// As people read it: sixteen hexadecimal digits.
+impl fmt::Display for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// What a node says of itself, in every message.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Standing {
+    /// Who speaks.
+    pub id: PeerId,
+    /// Whose time it keeps: its own id if it leads.
+    pub leader: PeerId,
+    /// What it would lead with.
+    pub claim: Claim,
+    /// How it makes ensemble time of its local clock, and how sure it is of that.
+    ///
+    /// Others measure its local clock, which nobody steers, and apply this line to it: so that they follow every bend and jump
+    /// of the ensemble's time at once, and never mistake one for a fault of the network.
+    pub line: ClockEstimate,
+}
+
+/// By what one leader goes before another, when two ensembles of one name meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// 1 if a person pinned it as leader, else 0.
+    pub priority: u8,
+    /// Which session it leads: drawn by the session's founder, kept by those who succeed it.
+    pub session: u64,
+    /// How long the session has existed.
+    pub age: Span,
+    /// How many leaders the session has had.
+    pub term: u32,
+    /// How many nodes follow.
+    pub followers: u32,
+}
+
+/// What one node sends another.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Message {
+    /// I am here; this is how things stand.
+    Hello(Hello),
+    /// What time is it?
+    Ping(Ping),
+    /// This.
+    Pong(Pong),
+}
+
+/// Said by a leader as its heartbeat, and by anybody who is new.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hello {
+    /// How things stand.
+    pub standing: Standing,
+    /// Counts the hellos of this node: an older one is a replay.
+    pub count: u64,
+    /// Who else is there: the leader, if it is not the speaker; then the followers in the order in which they succeed it.
+    pub known: Vec<(PeerId, SocketAddr)>,
+}
+
+/// A question.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ping {
+    /// How things stand with the one who asks.
+    pub standing: Standing,
+    /// Comes back in the answer; nobody else knows it.
+    pub nonce: u64,
+}
+
+/// An answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pong {
+    /// How things stand.
+    pub standing: Standing,
+    /// The question's.
+    pub nonce: u64,
+    /// When it came, by the local clock of the one who answers.
+    pub received: LocalTime,
+    /// When this left, by the same.
+    pub answered: LocalTime,
+}

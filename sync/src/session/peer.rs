@@ -1,0 +1,233 @@
+//! [`Peer`]: another node, as far as it is known, and the questions it is asked.
+//!
+//! Not for: what follows from the answers (`session`).
+
+use super::message::{Ping, Pong, Standing};
+use crate::{
+    ClockEstimate, EnsembleTime, Estimator, Exchange, LocalTime, RateBelief, Span, SyncState, Verdict,
+};
+use std::net::SocketAddr;
+
+/// Questions that wait for their answers, at most: later ones push out earlier ones, which are lost.
+const ASKED: usize = 32;
+/// The first questions come in a burst, so that half a second is enough for a first answer.
+const BURST: u32 = 25;
+const BURST_INTERVAL: Span = Span::from_millis(20);
+/// A burst after a gap or a step.
+const SHORT_BURST: u32 = 12;
+/// After the burst, until the clocks' drift is known well.
+const EAGER_INTERVAL: Span = Span::from_millis(125);
+const EAGER: Span = Span::from_secs(10);
+/// From then on.
+const USUAL_INTERVAL: Span = Span::from_millis(250);
+/// For one whose time is only compared with the leader's.
+const WITNESS_INTERVAL: Span = Span::from_secs(1);
+/// On a network this good [10 us of standard error] fewer questions are enough.
+const GOOD: Span = Span::from_micros(10);
+const GOOD_INTERVAL: Span = Span::from_millis(500);
+/// A leader that is silent for so long is asked this often, so that its lease ends with many questions unanswered.
+const SILENT: Span = Span::from_millis(600);
+const URGENT_INTERVAL: Span = Span::from_millis(50);
+/// A question is put off by up to this part of the interval, so that a thousand followers do not ask at one instant.
+const DITHER: f64 = 0.1;
+
+/// What a peer is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Nothing: it is only known.
+    None,
+    /// To prove that it lives: it may be the better leader.
+    Candidate,
+    /// Its time is compared with that of the leader.
+    Witness,
+    /// Its time is kept.
+    Leader,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    /// What it said of itself last.
+    pub(super) standing: Standing,
+    /// When it was last heard of, by anything: a message may also be an old one that somebody sends again.
+    pub(super) heard: LocalTime,
+    /// When it last said something that is certainly new: the answer to a question, or a hello with a higher count.
+    pub(super) vouched: Option<LocalTime>,
+    /// When it last answered a question.
+    proven: Option<LocalTime>,
+    /// Its newest hello.
+    pub(super) count: u64,
+    /// How often it claimed to lead though we think that we do.
+    pub(super) claims: u32,
+    /// It answered wrongly when others did not: not asked and not followed until then.
+    banned: Option<LocalTime>,
+    use_: Use,
+    estimator: Estimator,
+    /// Nonces and when they were sent.
+    asked: Vec<(u64, LocalTime)>,
+    /// Questions left of a burst.
+    burst: u32,
+    /// When it became known; then when it began to be asked.
+    known: LocalTime,
+    since: LocalTime,
+    next: LocalTime,
+    /// Answers that nobody asked for, or that came twice.
+    pub(super) stray: u64,
+}
+
+impl Peer {
+    pub(super) fn new(address: SocketAddr, standing: Standing, now: LocalTime) -> Peer {
+        Peer {
+            address,
+            standing,
+            heard: now,
+            vouched: None,
+            proven: None,
+            count: 0,
+            claims: 0,
+            banned: None,
+            use_: Use::None,
+            estimator: Estimator::new(RateBelief::default()),
+            asked: Vec::new(),
+            burst: 0,
+            known: now,
+            since: now,
+            next: now,
+            stray: 0,
+        }
+    }
+
+    pub(super) fn estimator(&self) -> &Estimator {
+        &self.estimator
+    }
+
+    /// How long it is silent: nothing came of it that is certainly new.
+    pub(super) fn silent(&self, now: LocalTime) -> Span {
+        self.vouched.map_or(Span::MAX, |at| now - at)
+    }
+
+    /// Whether it answered a question within this time.
+    pub(super) fn is_proven(&self, now: LocalTime, within: Span) -> bool {
+        self.proven.is_some_and(|at| now - at < within)
+    }
+
+    /// Whether it is not to be followed, because others voted against it.
+    pub(super) fn is_banned(&self, now: LocalTime) -> bool {
+        self.banned.is_some_and(|until| now.is_before(until))
+    }
+
+    /// Not to be followed for so long.
+    pub(super) fn ban(&mut self, until: LocalTime) {
+        self.banned = Some(until);
+        self.use_ = Use::None;
+    }
+
+    pub(super) fn used_as(&self) -> Use {
+        self.use_
+    }
+
+    /// When it became known.
+    pub(super) fn since(&self) -> LocalTime {
+        self.known
+    }
+
+    /// Begins, goes on or ends to ask it. What was learned before of its drift is worth having.
+    pub(super) fn set_use(&mut self, use_: Use, belief: RateBelief, now: LocalTime) {
+        if use_ == self.use_ {
+            return;
+        }
+        if self.use_ == Use::None {
+            self.estimator = Estimator::new(belief);
+            self.since = now;
+            self.next = now;
+        }
+        if use_ != Use::None {
+            self.burst = if use_ == Use::Leader { BURST } else { SHORT_BURST };
+            self.asked.clear();
+            self.next = now;
+        }
+        self.use_ = use_;
+    }
+
+    /// Asks it a few questions, if it is not being asked already: it may be the better leader, if it lives.
+    pub(super) fn probe(&mut self, now: LocalTime) {
+        if self.is_idle() {
+            self.set_use(Use::None, RateBelief::default(), now);
+            self.set_use(Use::Candidate, RateBelief::default(), now);
+        }
+    }
+
+    /// When it is to be asked next.
+    pub(super) fn deadline(&self) -> Option<LocalTime> {
+        (!self.is_idle()).then_some(self.next)
+    }
+
+    /// Asks, if it is time. `nonce` is random.
+    pub(super) fn ask(&mut self, now: LocalTime, nonce: u64, standing: Standing) -> Option<Ping> {
+        if self.is_idle() || now.is_before(self.next) {
+            return None;
+        }
+        let interval = self.interval(now);
+        self.burst = self.burst.saturating_sub(1);
+        let dither = DITHER * interval.as_secs_f64() * (nonce >> 40) as f64 / f64::from(1u32 << 24);
+        self.next = now + interval + Span::from_secs_f64(dither);
+        if self.asked.len() == ASKED {
+            self.asked.remove(0);
+        }
+        self.asked.push((nonce, now));
+        Some(Ping { standing, nonce })
+    }
+
+    /// Our local clock to its ensemble time, as of `now`: its local clock as estimated, and its own line composed. Its error is
+    /// both together.
+    pub(super) fn estimate(&self, now: LocalTime) -> Option<ClockEstimate> {
+        let theirs = self.estimator.estimate(now)?;
+        let line = self.standing.line;
+        let ensemble = line.ensemble_at(LocalTime::from_ticks(theirs.ensemble_at(now).bits()));
+        let rate = (1.0 + theirs.rate()) * (1.0 + line.rate()) - 1.0;
+        let sigma = theirs.sigma.as_secs_f64().hypot(line.sigma.as_secs_f64());
+        let composed = ClockEstimate::new(now, ensemble).with_rate(rate);
+        Some(composed.with_error(Span::from_secs_f64(sigma), theirs.bound + line.bound))
+    }
+
+    /// Takes an answer that arrived at `now`.
+    pub(super) fn answer(&mut self, pong: &Pong, now: LocalTime) -> Option<Verdict> {
+        let Some(place) = self.asked.iter().position(|(nonce, _)| *nonce == pong.nonce) else {
+            self.stray += 1;
+            return None;
+        };
+        let (_, asked) = self.asked.remove(place);
+        self.proven = Some(now);
+        self.vouched = Some(now);
+        // What is estimated is its local clock. It takes the place of ensemble time there; its line makes that of it.
+        let [received, answered] =
+            [pong.received, pong.answered].map(|at| EnsembleTime::from_bits(at.ticks()));
+        let was_away = self.estimator.state(now) == SyncState::Holdover;
+        let verdict = self.estimator.take(&Exchange { asked, received, answered, returned: now });
+        if verdict == Verdict::Moved || was_away {
+            self.burst = self.burst.max(SHORT_BURST);
+            self.next =
+                if self.next.is_before(now + BURST_INTERVAL) { self.next } else { now + BURST_INTERVAL };
+        }
+        Some(verdict)
+    }
+
+    /// Whether there is nothing to ask: a candidate is asked in one burst only.
+    fn is_idle(&self) -> bool {
+        self.use_ == Use::None || (self.use_ == Use::Candidate && self.burst == 0)
+    }
+
+    fn interval(&self, now: LocalTime) -> Span {
+        if self.burst > 0 {
+            return BURST_INTERVAL;
+        }
+        match self.use_ {
+            Use::Leader if self.silent(now) > SILENT => URGENT_INTERVAL,
+            Use::Leader if now - self.since < EAGER => EAGER_INTERVAL,
+            Use::Leader if self.estimator.estimate(now).is_some_and(|e| e.sigma < GOOD) => GOOD_INTERVAL,
+            Use::Leader => USUAL_INTERVAL,
+            Use::Witness | Use::Candidate | Use::None => WITNESS_INTERVAL,
+        }
+    }
+}
