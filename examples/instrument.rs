@@ -12,11 +12,10 @@ use downbeat_engine::device::{Device, Wanted};
 use downbeat_engine::{
     Driver, Instrument, Param, Progress, Renderer, Run, Settings, Source, Start, Streams, lane,
 };
-use downbeat_net::score::ScoreConfig;
 use downbeat_net::{
     Endpoint, Handler, Hub, HubConfig, NetCounters, Outgoing, Output, Reactor, Sockets, StreamLimits,
 };
-use downbeat_sync::{Clock, FollowWall, LocalTime, Span, WallAnchor};
+use downbeat_sync::{Clock, LocalTime, Span, WallAnchor};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,9 +123,9 @@ impl Handler for Strings {
         Some(self.hub.deadline())
     }
 
-    fn poll(&mut self) -> Option<Outgoing<'_>> {
+    fn poll(&mut self, now: LocalTime) -> Option<Outgoing<'_>> {
         loop {
-            match self.hub.poll()? {
+            match self.hub.poll(now)? {
                 Output::Send { to, packet } => {
                     self.sending = packet;
                     return Some(Outgoing::Send { to, packet: &self.sending });
@@ -147,12 +146,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (control, stage) = lane(settings.agenda);
 
     // What arrives: the address space, with one address more.
-    let config = HubConfig {
-        name: "plucker".into(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        score: ScoreConfig::default(),
-        follow: FollowWall::Follow,
-    };
+    let config = HubConfig::alone("plucker", env!("CARGO_PKG_VERSION"));
     let counters = Arc::new(NetCounters::default());
     let mut hub = Hub::new(config, control, Arc::clone(&counters), clock.anchor());
     let strings = (0..STRINGS).map(|_| Box::new(Pluck::new()) as Box<dyn Instrument>);

@@ -7,7 +7,7 @@ use downbeat_engine::{Clip, Immediate, Onset, Renderer, Settings, Stage, Streams
 use downbeat_net::{
     Endpoint, Handler, Hub, HubConfig, NetCounters, Outgoing, Output, Reactor, Sockets, StreamLimits,
 };
-use downbeat_sync::{Clock, ClockEstimate, FollowWall, FrameMap, LocalTime, Span, WallAnchor};
+use downbeat_sync::{Clock, ClockEstimate, FrameMap, LocalTime, Span, WallAnchor};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -30,10 +30,8 @@ pub(crate) fn run() {
     let counters = Arc::clone(control.counters());
     let net = Arc::new(NetCounters::default());
     let config = HubConfig {
-        name: "bench".into(),
-        version: env!("CARGO_PKG_VERSION").into(),
         score: downbeat_net::score::ScoreConfig { events: settings.agenda, ..Default::default() },
-        follow: FollowWall::Follow,
+        ..HubConfig::alone("bench", env!("CARGO_PKG_VERSION"))
     };
     let mut hub = Hub::new(config, control, Arc::clone(&net), clock.anchor());
     hub.add_sample("hat", Arc::new(Clip::from_channels(RATE, &[&[0.25]]))).expect("the engine is empty");
@@ -68,8 +66,8 @@ impl Handler for Receiver {
         Some(self.hub.deadline())
     }
 
-    fn poll(&mut self) -> Option<Outgoing<'_>> {
-        let Output::Send { to, packet } = self.hub.poll()? else { return None };
+    fn poll(&mut self, now: LocalTime) -> Option<Outgoing<'_>> {
+        let Output::Send { to, packet } = self.hub.poll(now)? else { return None };
         self.sending = packet;
         Some(Outgoing::Send { to, packet: &self.sending })
     }

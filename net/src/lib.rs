@@ -6,23 +6,26 @@
 //! reactor  stamp, receive a batch  ->  osc  a borrowed view, sizes checked  ->  score  address + arguments -> Event
 //! ```
 //!
-//! `osc`, `framing`, `score` and `hub` are pure; only `reactor` and its ports `udp` and `tcp` touch sockets.
+//! `osc`, `framing`, `score`, `timing` and `hub` are pure; only `reactor` and its ports `udp` and `tcp` touch sockets.
 #![forbid(unsafe_code)]
 
 mod counters;
 mod endpoint;
 pub mod framing;
 pub mod hub;
+mod key;
 mod numbers;
 pub mod osc;
 mod reactor;
 pub mod score;
 mod tcp;
+pub mod timing;
 mod udp;
 
 pub use counters::NetCounters;
 pub use endpoint::{ConnId, Endpoint};
 pub use hub::{Hub, HubConfig, LoadRequest, Output, Tally};
+pub use key::Key;
 pub use reactor::{Handle, Handler, Outgoing, Reactor, Sockets};
 pub use tcp::{StreamLimits, bind_tcp};
-pub use udp::{MAX_DATAGRAM, bind_udp};
+pub use udp::{MAX_DATAGRAM, bind_group, bind_udp};

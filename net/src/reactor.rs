@@ -21,8 +21,9 @@ const LONGEST_WAIT: Span = Span::from_secs(1);
 
 const WAKER: Token = Token(0);
 const UDP: Token = Token(1);
+const GROUP: Token = Token(2);
 /// Listeners and connections are numbered from here.
-const STREAMS: usize = 2;
+const STREAMS: usize = 3;
 
 /// Whoever understands packets: a node, a router, a monitor.
 ///
@@ -47,8 +48,8 @@ pub trait Handler {
     /// When the handler wants its next tick at the latest.
     fn deadline(&self) -> Option<LocalTime>;
 
-    /// The next thing to do for the handler, until `None`.
-    fn poll(&mut self) -> Option<Outgoing<'_>>;
+    /// The next thing to do for the handler, until `None`. `now` is the moment before it is sent, for what carries a stamp.
+    fn poll(&mut self, now: LocalTime) -> Option<Outgoing<'_>>;
 }
 
 /// What a handler wants done.
@@ -72,6 +73,8 @@ pub struct Sockets {
     pub udp: Option<std::net::UdpSocket>,
     /// Connections; the framing of each is recognised.
     pub tcp: Option<std::net::TcpListener>,
+    /// What is said to all nodes of a group: heard here, never sent from here.
+    pub group: Option<std::net::UdpSocket>,
 }
 
 /// A handle on a running reactor, for other threads and signal handlers.
@@ -87,10 +90,44 @@ pub struct Reactor {
     events: Events,
     clock: Clock,
     handle: Handle,
-    udp: Option<UdpPort>,
-    udp_backlog: Backlog,
+    udp: Option<Datagrams>,
+    group: Option<Datagrams>,
     streams: Connections,
     counters: Arc<NetCounters>,
+}
+
+/// A datagram socket, and whether there may be more in it.
+struct Datagrams {
+    port: UdpPort,
+    backlog: Backlog,
+}
+
+impl Datagrams {
+    fn watch(
+        socket: Option<std::net::UdpSocket>,
+        token: Token,
+        poll: &Poll,
+    ) -> io::Result<Option<Datagrams>> {
+        let Some(socket) = socket else { return Ok(None) };
+        let mut port = UdpPort::new(socket)?;
+        poll.registry().register(&mut port.socket, token, Interest::READABLE)?;
+        Ok(Some(Datagrams { port, backlog: Backlog::More }))
+    }
+
+    /// Reads what there is, but only so much that everybody else has a turn.
+    fn receive(&mut self, clock: &Clock, counters: &NetCounters, handler: &mut impl Handler) {
+        let mut batches = BATCHES_PER_TURN;
+        while self.backlog == Backlog::More && batches > 0 {
+            batches -= 1;
+            let on_packet = |arrival, from, packet: &[u8]| {
+                handler.on_packet(arrival, Endpoint::Udp(from), packet);
+            };
+            self.backlog = self.port.receive(clock, counters, on_packet).unwrap_or_else(|error| {
+                tracing::debug!("receiving datagrams: {error}");
+                Backlog::Drained
+            });
+        }
+    }
 }
 
 impl Sockets {
@@ -131,7 +168,7 @@ impl Sockets {
             attempts -= 1;
             let udp = bind_udp(address, groups)?;
             match crate::tcp::bind_tcp(udp.local_addr()?) {
-                Ok(tcp) => return Ok(Sockets { udp: Some(udp), tcp: Some(tcp) }),
+                Ok(tcp) => return Ok(Sockets { udp: Some(udp), tcp: Some(tcp), group: None }),
                 Err(error) if attempts == 0 || error.kind() != io::ErrorKind::AddrInUse => return Err(error),
                 Err(_) => {}
             }
@@ -168,10 +205,8 @@ impl Reactor {
     ) -> io::Result<Reactor> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let mut udp = sockets.udp.map(UdpPort::new).transpose()?;
-        if let Some(udp) = &mut udp {
-            poll.registry().register(&mut udp.socket, UDP, Interest::READABLE)?;
-        }
+        let udp = Datagrams::watch(sockets.udp, UDP, &poll)?;
+        let group = Datagrams::watch(sockets.group, GROUP, &poll)?;
         let streams = Connections::new(
             sockets.tcp,
             limits,
@@ -181,7 +216,7 @@ impl Reactor {
         )?;
         let handle = Handle { stop: Arc::default(), waker };
         let events = Events::with_capacity(256);
-        Ok(Reactor { poll, events, clock, handle, udp, udp_backlog: Backlog::More, streams, counters })
+        Ok(Reactor { poll, events, clock, handle, udp, group, streams, counters })
     }
 
     /// A handle to stop or wake it from elsewhere.
@@ -210,14 +245,21 @@ impl Reactor {
         for event in &self.events {
             match event.token() {
                 WAKER => {}
-                UDP => self.udp_backlog = Backlog::More,
+                token @ (UDP | GROUP) => {
+                    let datagrams = if token == UDP { &mut self.udp } else { &mut self.group };
+                    if let Some(datagrams) = datagrams {
+                        datagrams.backlog = Backlog::More;
+                    }
+                }
                 Token(stream) => self.streams.ready(stream, event),
             }
         }
-        self.receive(handler);
+        for datagrams in [&mut self.udp, &mut self.group].into_iter().flatten() {
+            datagrams.receive(&self.clock, &self.counters, handler);
+        }
         self.streams.receive(&self.clock, handler);
         handler.on_tick(self.clock.anchor());
-        while let Some(outgoing) = handler.poll() {
+        while let Some(outgoing) = handler.poll(self.clock.now()) {
             match outgoing {
                 Outgoing::Send { to: Endpoint::Udp(to), packet } => self.send(to, packet),
                 Outgoing::Send { to: Endpoint::Tcp(conn), packet } => self.streams.send(conn, packet),
@@ -229,7 +271,9 @@ impl Reactor {
     }
 
     fn wait(&mut self, handler: &impl Handler) -> io::Result<()> {
-        let timeout = if self.udp_backlog == Backlog::More || self.streams.has_backlog() {
+        let datagrams = [&self.udp, &self.group];
+        let is_behind = datagrams.into_iter().flatten().any(|datagrams| datagrams.backlog == Backlog::More);
+        let timeout = if is_behind || self.streams.has_backlog() {
             Span::ZERO
         } else {
             let until = handler.deadline().map(|deadline| deadline - self.clock.now());
@@ -244,30 +288,15 @@ impl Reactor {
         }
     }
 
-    fn receive(&mut self, handler: &mut impl Handler) {
-        let Some(udp) = &mut self.udp else {
-            self.udp_backlog = Backlog::Drained;
-            return;
-        };
-        let mut batches = BATCHES_PER_TURN;
-        while self.udp_backlog == Backlog::More && batches > 0 {
-            batches -= 1;
-            let on_packet = |arrival, from, packet: &[u8]| {
-                handler.on_packet(arrival, Endpoint::Udp(from), packet);
-            };
-            self.udp_backlog = udp.receive(&self.clock, &self.counters, on_packet).unwrap_or_else(|error| {
-                tracing::debug!("receiving datagrams: {error}");
-                Backlog::Drained
-            });
-        }
-    }
-
     fn send(&self, to: SocketAddr, packet: &[u8]) {
         let sent = match &self.udp {
-            Some(udp) => udp.send(to, packet),
+            Some(udp) => udp.port.send(to, packet),
             None => Err(io::ErrorKind::NotConnected.into()),
         };
-        if let Err(error) = sent {
+        // A host without a network still greets whoever may be there: nothing of anybody's is lost.
+        if let Err(error) = sent
+            && !to.ip().is_multicast()
+        {
             self.counters.unsent.fetch_add(1, Ordering::Relaxed);
             tracing::debug!("cannot send {} bytes to udp {to}: {error}", packet.len());
         }

@@ -11,7 +11,7 @@ use linux::Batch;
 use portable::Batch;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 /// The largest datagram IPv4 can carry (bytes).
 pub const MAX_DATAGRAM: usize = 65_507;
@@ -57,6 +57,20 @@ pub fn bind_udp(address: SocketAddr, groups: &[IpAddr]) -> io::Result<std::net::
             io::Error::new(error.kind(), format!("cannot join the multicast group {group}: {error}"))
         })?;
     }
+    Ok(socket.into())
+}
+
+/// Binds a datagram socket to a multicast group's port, which other nodes of this host may be bound to as well: what is said
+/// to all is heard by each.
+///
+/// # Errors
+/// What the system says: the address is no group, or this host has no network.
+pub fn bind_group(group: SocketAddrV4) -> io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::from(group))?;
+    socket.join_multicast_v4(group.ip(), &Ipv4Addr::UNSPECIFIED)?;
     Ok(socket.into())
 }
 

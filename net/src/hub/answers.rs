@@ -8,7 +8,7 @@ use crate::endpoint::Endpoint;
 use crate::osc::{self, Arg};
 use crate::score::{Arrival, TimeForm};
 use downbeat_engine::LatePolicy;
-use downbeat_sync::{EnsembleTime, Jump, Span};
+use downbeat_sync::{EnsembleTime, Jump, PeerReport, Span, SyncState};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const WAITING: usize = 2_048;
 /// Names in one message of a list go up to this size, so that it fits every network's packets (bytes).
 const LIST_BYTES: usize = 1_000;
+/// Of more nodes the status does not tell.
+const PEERS_TOLD: usize = 16;
 /// More of a wrong address is not sent back (bytes).
 const ADDRESS_BYTES: usize = 256;
 
@@ -54,6 +56,12 @@ impl Out {
                 tracing::error!("cannot write {address}: {error}");
             }
         }
+    }
+}
+
+impl Out {
+    fn pairs(&mut self, to: Endpoint, address: &str, pairs: &[(&str, Arg<'_>)]) {
+        self.send(to, address, pairs.iter().flat_map(|(key, value)| [(*key).into(), *value]));
     }
 }
 
@@ -179,29 +187,65 @@ impl Hub {
             ("answers_ignored", int(self.tally.answers)),
             ("lost", int(lost.iter().sum())),
         ];
-        self.out.send(to, "/status/reply", pairs.into_iter().flat_map(|(key, value)| [key.into(), value]));
+        self.out.pairs(to, "/status/reply", &pairs);
     }
 
+    /// How the clock is, then a message for each of the nearest other nodes.
     pub(super) fn sync_status(&mut self, to: Endpoint) {
-        let estimate = self.timescale.estimate();
-        let name = self.config.name.as_str();
-        let pairs: [(&str, Arg<'_>); 10] = [
-            ("role", "leader".into()),
-            ("leader", name.into()),
-            ("state", "leading".into()),
-            ("offset_ms", Arg::Float(0.0)),
+        let now = self.now;
+        let estimate = self.session.estimate().anchored_at(now);
+        let peers = self.session.peers(now);
+        let tally = self.session.tally();
+        let state = match self.session.state(now) {
+            _ if self.session.leads() => "leading",
+            SyncState::Cold => "cold",
+            SyncState::Acquiring => "acquiring",
+            SyncState::Locked => "locked",
+            SyncState::Holdover => "holdover",
+            SyncState::Lost => "lost",
+        };
+        let leader = self.session.leader().to_string();
+        let id = self.config.session.id.to_string();
+        let wall = self.wall.wall - estimate.ensemble_at(self.wall.local);
+        let pairs: [(&str, Arg<'_>); 17] = [
+            ("name", self.config.name.as_str().into()),
+            ("id", id.as_str().into()),
+            ("ensemble", self.config.membership.ensemble.as_str().into()),
+            ("role", if self.session.leads() { "leader" } else { "follower" }.into()),
+            ("leader", leader.as_str().into()),
+            ("state", state.into()),
             ("drift_ppm", Arg::Float((estimate.rate() * 1e6) as f32)),
             ("error_ms", millis(estimate.sigma)),
             ("bound_ms", millis(estimate.bound)),
+            ("wall_ms", millis(wall)),
             ("epoch", int(estimate.epoch.into())),
-            ("jumps", int(self.timescale.jumps().into())),
-            ("peers", int(0)),
+            ("jumps", int(self.session.jumps().into())),
+            ("peers", int(peers.len() as u64)),
+            ("successions", int(tally.successions.into())),
+            ("outvoted", int(tally.outvoted.into())),
+            ("strangers", int(self.tally.strangers)),
+            ("refused", int(self.tally.unsealed + self.tally.malformed + tally.stray + tally.dropped)),
         ];
-        self.out.send(
-            to,
-            "/sync/status/reply",
-            pairs.into_iter().flat_map(|(key, value)| [key.into(), value]),
-        );
+        self.out.pairs(to, "/sync/status/reply", &pairs);
+        for peer in peers.iter().take(PEERS_TOLD) {
+            self.peer_status(to, peer);
+        }
+    }
+
+    fn peer_status(&mut self, to: Endpoint, peer: &PeerReport) {
+        let (id, address) = (peer.id.to_string(), peer.address.to_string());
+        let mut pairs: Vec<(&str, Arg<'_>)> = vec![
+            ("id", id.as_str().into()),
+            ("address", address.as_str().into()),
+            ("role", if peer.leads { "leader" } else { "follower" }.into()),
+            ("silent_s", Arg::Float(peer.silent.as_secs_f64() as f32)),
+        ];
+        if let Some((ahead, error)) = peer.offset {
+            pairs.extend([("ahead_ms", millis(ahead)), ("error_ms", millis(error))]);
+            pairs.extend([("doubted", int(peer.doubted))]);
+        }
+        pairs.extend(peer.round_trip.map(|trip| ("round_trip_ms", millis(trip))));
+        self.out.pairs(to, "/sync/peer/reply", &pairs);
     }
 
     /// Echoes what was asked, then tells the time at which it arrived.

@@ -13,8 +13,9 @@
 //! | `/cancel/reply` | how many events were withdrawn | the sender |
 //! | `/sample/list/reply` | how many samples there are, then names; as many messages as it takes | the sender |
 //! | `/status/reply` | pairs: `name` `version` `state` `device` `rate` `channels` `buffer` `latency_ms` `cpu` `xruns` `voices` `pending` `late` and more | the sender |
-//! | `/sync/status/reply` | pairs: `role` `leader` `state` `offset_ms` `drift_ppm` `error_ms` `bound_ms` `epoch` `jumps` `peers` | the sender |
+//! | `/sync/status/reply` | pairs: `role` `leader` `state` `drift_ppm` `error_ms` `bound_ms` `wall_ms` `epoch` `jumps` `peers` and more | the sender |
 //! | `/sync/time/reply`, `/sync/time/ii/reply`, `/sync/time/s/reply` | what was asked, then the time the question arrived | the sender |
+//! | `/sync/peer/reply` | pairs: `id` `address` `role` `silent_s`, and of those that are asked `ahead_ms` `error_ms` `round_trip_ms` `doubted`; a message for each of the nearest nodes, after `/sync/status/reply` | the sender |
 //! | `/sync/jump` | seconds, epoch | subscribers |
 //!
 //! They are of types `i`, `f` and `s` only, which every peer can read; but for `/sync/time/reply` and what is echoed. Errors,
@@ -35,13 +36,15 @@ use crate::endpoint::{ConnId, Endpoint};
 use crate::numbers::Numbers;
 use crate::osc;
 use crate::score::{Arrival, Reason, Request, Score, ScoreConfig};
+use crate::timing::{self, Membership, TimingError};
 use answers::Out;
 use budget::Budget;
 use clips::Places;
 use downbeat_engine::device::DeviceState;
 use downbeat_engine::{Clip, Control, Garbage, Origin, Report, Supply};
-use downbeat_sync::{ClockEstimate, FollowWall, Jump, LocalTime, Span, Timescale, WallAnchor};
+use downbeat_sync::{ClockEstimate, Jump, LocalTime, Session, SessionConfig, Span, WallAnchor};
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -51,8 +54,6 @@ const SENDERS: usize = 1_024;
 const SUBSCRIBERS: usize = 64;
 /// Samples that can be on their way from disk.
 const LOADS: usize = 256;
-/// How often the wall clock is looked at.
-const LOOK: Span = Span::from_secs(1);
 /// How soon reports of the audio thread are fetched while there may be some.
 const REPORTS: Span = Span::from_millis(20);
 /// How long after an event was sent there may be a report of it, though nothing is scheduled or sounding.
@@ -67,8 +68,26 @@ pub struct HubConfig {
     pub version: String,
     /// Its address space.
     pub score: ScoreConfig,
-    /// What the wall clock is good for after the start.
-    pub follow: FollowWall,
+    /// How it takes part in the ensemble's clock.
+    pub session: SessionConfig,
+    /// Which ensemble that is.
+    pub membership: Membership,
+    /// Where all nodes in reach hear it: a multicast group. `None`: only nodes that were named are spoken to.
+    pub group: Option<SocketAddr>,
+}
+
+impl HubConfig {
+    /// A node of this name and version that looks for nobody: its ensemble is itself, unless somebody finds it.
+    pub fn alone(name: &str, version: &str) -> HubConfig {
+        HubConfig {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            score: ScoreConfig::default(),
+            session: SessionConfig::default(),
+            membership: Membership { ensemble: name.to_owned(), key: None },
+            group: None,
+        }
+    }
 }
 
 /// See the module.
@@ -76,7 +95,9 @@ pub struct Hub {
     config: HubConfig,
     score: Score,
     control: Control,
-    timescale: Timescale,
+    session: Session,
+    /// What the audio thread was given of it last.
+    published: ClockEstimate,
     senders: Numbers<Endpoint>,
     /// The last sender and its number: packets come in runs.
     last: Option<(Endpoint, Origin)>,
@@ -90,7 +111,7 @@ pub struct Hub {
     answers: Budget,
     out: Out,
     started: LocalTime,
-    next_look: LocalTime,
+    wall: WallAnchor,
     busy_until: LocalTime,
     now: LocalTime,
 }
@@ -106,6 +127,12 @@ pub struct Tally {
     pub unanswered: u64,
     /// Answers of other nodes that came here.
     pub answers: u64,
+    /// Messages about time of other ensembles; those not sealed with our key; malformed ones.
+    pub strangers: u64,
+    /// See there.
+    pub unsealed: u64,
+    /// See there.
+    pub malformed: u64,
     /// Reports whose sender was forgotten.
     pub orphaned: u64,
 }
@@ -136,15 +163,17 @@ pub struct LoadRequest {
 }
 
 impl Hub {
-    /// A node that leads an ensemble of its own, whose clock starts as this wall clock.
+    /// A node that leads an ensemble of its own, whose clock starts as this wall clock, until it finds another.
     pub fn new(config: HubConfig, mut control: Control, net: Arc<NetCounters>, start: WallAnchor) -> Hub {
-        let timescale = Timescale::new(start, config.follow);
-        control.publish(timescale.estimate());
+        let session = Session::new(config.session.clone(), start);
+        let published = session.estimate();
+        control.publish(published);
         Hub {
             score: Score::new(config.score.clone()),
             config,
             control,
-            timescale,
+            session,
+            published,
             senders: Numbers::new(SENDERS),
             last: None,
             subscribers: Vec::new(),
@@ -157,7 +186,7 @@ impl Hub {
             answers: Budget::new(start.local),
             out: Out::default(),
             started: start.local,
-            next_look: start.local + LOOK,
+            wall: start,
             busy_until: start.local,
             now: start.local,
         }
@@ -166,8 +195,11 @@ impl Hub {
     /// Deals with a packet.
     pub fn handle(&mut self, arrival: LocalTime, from: Endpoint, packet: &[u8]) {
         self.now = self.now.later(arrival);
+        if timing::is_timing(packet) {
+            return self.keep_time(arrival, from, packet);
+        }
         let origin = self.origin(from);
-        let arrival = Arrival { at: arrival, from: origin, clock: self.timescale.estimate() };
+        let arrival = Arrival { at: arrival, from: origin, clock: self.session.estimate() };
         let staged = match self.score.read(packet, &arrival) {
             Ok(staged) => staged,
             Err(refusal) => {
@@ -255,12 +287,13 @@ impl Hub {
         }
         self.retire();
         self.control.retry();
-        if !now.local.is_before(self.next_look) {
-            self.next_look = now.local + LOOK;
-            if let Some(jump) = self.timescale.look(now) {
-                self.announce(jump);
-            }
-            self.control.publish(self.timescale.estimate());
+        self.wall = now;
+        if let Some(jump) = self.session.advance(now) {
+            self.announce(jump);
+        }
+        if self.session.estimate() != self.published {
+            self.published = self.session.estimate();
+            self.control.publish(self.published);
         }
     }
 
@@ -271,17 +304,30 @@ impl Hub {
             || counters.pending.load(Ordering::Relaxed) > 0
             || self.places.leaving() > 0;
         let reports = self.now + REPORTS;
-        if busy && reports.is_before(self.next_look) { reports } else { self.next_look }
+        let session = self.session.deadline();
+        if busy && reports.is_before(session) { reports } else { session }
     }
 
-    /// The next thing to do.
-    pub fn poll(&mut self) -> Option<Output> {
+    /// The next thing to do, as of `now`. What is said about time is stamped with it: send it at once.
+    pub fn poll(&mut self, now: LocalTime) -> Option<Output> {
+        while let Some(output) = self.session.poll(now) {
+            let (to, message) = match output {
+                downbeat_sync::Output::Send(to, message) => (Some(to), message),
+                downbeat_sync::Output::Announce(message) => (self.config.group, message),
+            };
+            let Some(to) = to else { continue };
+            let mut packet = Vec::with_capacity(256);
+            match self.config.membership.write(&mut packet, &message) {
+                Ok(()) => return Some(Output::Send { to: Endpoint::Udp(to), packet }),
+                Err(error) => tracing::error!("cannot write a message about time: {error}"),
+            }
+        }
         self.out.pop()
     }
 
     /// Ensemble time as the node knows it.
     pub fn estimate(&self) -> ClockEstimate {
-        self.timescale.estimate()
+        self.session.estimate()
     }
 
     /// What it counted.
@@ -331,6 +377,20 @@ impl Hub {
         }
     }
 
+    /// A message about time. What is not of our ensemble is only counted: nobody waits for an answer.
+    fn keep_time(&mut self, arrival: LocalTime, from: Endpoint, packet: &[u8]) {
+        let Endpoint::Udp(address) = from else {
+            self.tally.malformed += 1;
+            return;
+        };
+        match self.config.membership.read(packet) {
+            Ok(message) => self.session.handle(arrival, address, &message),
+            Err(TimingError::Stranger) => self.tally.strangers += 1,
+            Err(TimingError::Seal) => self.tally.unsealed += 1,
+            Err(TimingError::Malformed) => self.tally.malformed += 1,
+        }
+    }
+
     fn subscribe(&mut self, from: Endpoint, on: bool) {
         self.subscribers.retain(|subscriber| *subscriber != from);
         if on && self.subscribers.len() == SUBSCRIBERS {
@@ -374,7 +434,9 @@ impl Hub {
     }
 
     fn announce(&mut self, jump: Jump) {
-        tracing::warn!("the wall clock was set: ensemble time jumps by {}", jump.by);
+        let why =
+            if self.session.leads() { "the wall clock was set" } else { "the ensemble's clock is another" };
+        tracing::warn!("{why}: time jumps by {}", jump.by);
         self.jumped(jump);
     }
 

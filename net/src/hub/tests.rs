@@ -21,10 +21,8 @@ impl Lab {
         let settings = Settings { rate: RATE, agenda, limiter: false, ..Settings::default() };
         let (control, offline) = Offline::new(settings, Streams::none());
         let config = HubConfig {
-            name: "lab".into(),
-            version: "1.2.3".into(),
             score: ScoreConfig { events: agenda, ..ScoreConfig::default() },
-            follow: FollowWall::Follow,
+            ..HubConfig::alone("lab", "1.2.3")
         };
         let now = LocalTime::from_ticks(0);
         let mut hub = Hub::new(config, control, Arc::default(), wall(now, Span::ZERO));
@@ -47,7 +45,7 @@ impl Lab {
 
     /// What was said since the last call, and to whom, as text.
     fn said(&mut self) -> Vec<(Endpoint, String)> {
-        std::iter::from_fn(|| self.hub.poll())
+        std::iter::from_fn(|| self.hub.poll(self.now))
             .map(|output| match output {
                 Output::Send { to, packet } => (to, text(&packet)),
                 Output::Load(request) => (request.from, format!("load {} {}", request.name, request.file)),
@@ -262,7 +260,7 @@ fn a_long_list_comes_in_messages_that_fit_a_packet() {
     }
     lab.send(peer(1), &message("/sample/list", &[]));
     let mut names = 0;
-    while let Some(Output::Send { packet, .. }) = lab.hub.poll() {
+    while let Some(Output::Send { packet, .. }) = lab.hub.poll(lab.now) {
         assert!(packet.len() < 1_200);
         let line = text(&packet);
         let mut words = line.split(' ');
@@ -422,7 +420,7 @@ fn a_flood_of_questions_is_answered_up_to_a_rate_and_delays_no_errors() {
 fn of_a_wrong_address_no_more_is_sent_back_than_a_person_reads() {
     let mut lab = Lab::new(64);
     lab.send(peer(1), &message(&format!("/{}", "x".repeat(60_000)), &[]));
-    let Some(Output::Send { packet, .. }) = lab.hub.poll() else { panic!("it is answered") };
+    let Some(Output::Send { packet, .. }) = lab.hub.poll(lab.now) else { panic!("it is answered") };
     assert!(packet.len() < 1_000);
 }
 

@@ -66,7 +66,7 @@ impl Handler for Echo {
         None
     }
 
-    fn poll(&mut self) -> Option<Outgoing<'_>> {
+    fn poll(&mut self, _: LocalTime) -> Option<Outgoing<'_>> {
         if let Some((to, packet)) = self.answers.pop() {
             self.sending = packet;
             return Some(Outgoing::Send { to, packet: &self.sending });
@@ -379,7 +379,7 @@ impl Handler for Count {
         None
     }
 
-    fn poll(&mut self) -> Option<Outgoing<'_>> {
+    fn poll(&mut self, _: LocalTime) -> Option<Outgoing<'_>> {
         None
     }
 }

@@ -89,7 +89,7 @@ const BUILT_IN: [(&str, Method); 18] = [
 ];
 
 /// What nodes answer and announce; see [`Method::Answer`].
-const ANSWERS: [&str; 11] = [
+const ANSWERS: [&str; 12] = [
     "/cancel/reply",
     "/done",
     "/error",
@@ -97,6 +97,7 @@ const ANSWERS: [&str; 11] = [
     "/sample/list/reply",
     "/status/reply",
     "/sync/jump",
+    "/sync/peer/reply",
     "/sync/status/reply",
     "/sync/time/ii/reply",
     "/sync/time/reply",
