@@ -58,6 +58,17 @@ pub(crate) enum Command {
     Play(PlayArgs),
     /// List the sound cards a node could use
     Devices(DevicesArgs),
+    /// Ask nodes how they are and how their clocks stand
+    Status(StatusArgs),
+    /// Look into the clocks' synchronisation
+    #[command(subcommand)]
+    Sync(SyncCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SyncCommand {
+    /// Run a node's clock estimator over recorded exchanges
+    Replay(ReplayArgs),
 }
 
 #[derive(Args, Debug)]
@@ -174,6 +185,38 @@ pub(crate) struct PlayArgs {
     /// When the score's time 0 is; the lead after now if left out
     #[arg(long, value_name = "INSTANT", value_parser = quantity::instant)]
     pub(crate) at: Option<Instant>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+A row a node: its clock's state (leading, acquiring, locked, holdover, lost), how far off it may be
+(standard error, hard bound), how far ahead of it the host's own clock is. Below it a row for each
+other node: how far ahead that one's clock is, the error of that, and the least round trip.
+
+  downbeat status 192.168.1.20:9000 192.168.1.21:9000")]
+pub(crate) struct StatusArgs {
+    /// Nodes to ask
+    #[arg(default_value = "localhost:9000")]
+    pub(crate) targets: Vec<Target>,
+    /// A JSON array instead of a table: all that the nodes tell
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Wait so long for an answer
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = quantity::duration)]
+    pub(crate) wait: Span,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+TRACE is CSV with a header that names the columns t1,t2,t3,t4, in seconds: when a question left (by
+the clock here), arrived and was answered (by the other clock), and when the answer came back here.
+Printed is, as CSV, the estimate after each exchange: t4, offset of the other clock (s), its drift
+(ppm), standard error and hard bound of the offset (s).
+
+  downbeat sync replay trace.csv > estimate.csv")]
+pub(crate) struct ReplayArgs {
+    /// Recorded exchanges
+    pub(crate) trace: PathBuf,
 }
 
 #[derive(Args, Debug)]

@@ -106,7 +106,7 @@ impl Handler for Listener {
         Some(self.anchor.local + Span::from_secs(1))
     }
 
-    fn poll(&mut self) -> Option<Outgoing<'_>> {
+    fn poll(&mut self, _: LocalTime) -> Option<Outgoing<'_>> {
         None
     }
 }

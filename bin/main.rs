@@ -13,14 +13,16 @@ mod output;
 mod play;
 mod quantity;
 mod render;
+mod replay;
 mod score;
 mod send;
 mod state;
+mod status;
 mod stop;
 mod target;
 mod value;
 
-use args::{Cli, Command, General};
+use args::{Cli, Command, General, SyncCommand};
 use downbeat_sync::Clock;
 use output::Unread;
 use std::io::IsTerminal;
@@ -39,6 +41,8 @@ fn main() -> ExitCode {
         Command::Node(args) => node::run(*args, clock),
         Command::Render(args) => render::run(args),
         Command::Devices(args) => devices::run(args),
+        Command::Status(args) => status::run(args),
+        Command::Sync(SyncCommand::Replay(args)) => replay::run(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,6 +6,7 @@
 //! ```
 
 mod edge;
+mod ensemble;
 mod rates;
 
 use crate::args::NodeArgs;
@@ -34,7 +35,7 @@ use std::thread;
 /// Runs until Ctrl-C, SIGTERM or SIGHUP.
 pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
     let began = clock.now();
-    let sockets = Sockets::bind(args.bind, args.port, &args.multicast)
+    let mut sockets = Sockets::bind(args.bind, args.port, &args.multicast)
         .map_err(|error| cannot_listen(error, args.bind, args.port))?;
     let place = sockets.local_addr().context("cannot find out the port")?;
     let folder = args.samples.as_deref().map(|path| {
@@ -54,7 +55,15 @@ pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
     let renderer = Renderer::new(settings, stage, readers, ClockEstimate::new(start.local, start.wall));
     let learned = Arc::clone(renderer.counters());
     let counters = Arc::new(NetCounters::default());
-    let mut hub = Hub::new(hub_config(&args), control, Arc::clone(&counters), start);
+    let company = ensemble::find(&args)?;
+    sockets.group = company.socket;
+    let hub_config = HubConfig {
+        session: company.session,
+        membership: company.membership,
+        group: company.group,
+        ..hub_config(&args)
+    };
+    let mut hub = Hub::new(hub_config, control, Arc::clone(&counters), start);
 
     // Opening a card takes a while, reading samples too: do both at once.
     let config = ClipConfig::default();
@@ -121,12 +130,7 @@ fn state_folder(args: &NodeArgs) -> Option<PathBuf> {
 
 fn hub_config(args: &NodeArgs) -> HubConfig {
     let score = ScoreConfig { horizon: args.horizon, events: args.events as usize, ..ScoreConfig::default() };
-    HubConfig {
-        name: args.name.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        score,
-        follow: args.timescale.into(),
-    }
+    HubConfig { score, ..HubConfig::alone(&args.name, env!("CARGO_PKG_VERSION")) }
 }
 
 /// Rate and channels of a recording.

@@ -3,6 +3,7 @@
 //!
 //! Not for: clocks. An [`Instant`] that is relative becomes a time only when the command says from when.
 
+use downbeat_net::timing::MAX_ENSEMBLE;
 use downbeat_sync::{EnsembleTime, Span};
 use jiff::{SignedDuration, Timestamp};
 use std::net::IpAddr;
@@ -65,6 +66,14 @@ pub(crate) fn group(text: &str) -> Result<IpAddr, String> {
     group.ok_or_else(|| {
         "give an address from 224.0.0.0 to 239.255.255.255, or one that starts with ff".to_owned()
     })
+}
+
+/// The name of an ensemble.
+pub(crate) fn ensemble(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > MAX_ENSEMBLE || text.contains('\0') {
+        return Err(format!("give a name of 1 to {MAX_ENSEMBLE} bytes"));
+    }
+    Ok(text.to_owned())
 }
 
 /// A time as RFC 3339 in UTC, to the microsecond.

@@ -4,6 +4,7 @@
 
 mod accuracy;
 mod cli;
+mod ensemble;
 mod interop;
 mod lab;
 mod layout;

@@ -35,6 +35,22 @@ pub(crate) struct NodeArgs {
     #[arg(long, default_value_t = 9000, help_heading = "Network")]
     pub(crate) port: u16,
 
+    /// Ensemble to belong to: nodes of one name in one network find each other and share one clock
+    #[arg(long, value_name = "NAME", default_value = "downbeat", value_parser = quantity::ensemble, help_heading = "Ensemble")]
+    pub(crate) ensemble: String,
+    /// Another node, for networks in which they do not find each other; may be given several times
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Ensemble")]
+    pub(crate) peer: Vec<String>,
+    /// Keep the ensemble's time here, whoever else is there; elsewise the node that has been there longest keeps it
+    #[arg(long, help_heading = "Ensemble")]
+    pub(crate) leader: bool,
+    /// Do not look for other nodes in this network; --peer still names some
+    #[arg(long, help_heading = "Ensemble")]
+    pub(crate) no_discovery: bool,
+    /// File with a secret of at least 16 bytes that all nodes of the ensemble share: without it nobody can meddle with the clock
+    #[arg(long, value_name = "FILE", help_heading = "Ensemble")]
+    pub(crate) key_file: Option<PathBuf>,
+
     /// Kind of sound device: auto, alsa, jack or virtual. `auto` falls back to `virtual`, which needs no hardware
     #[arg(long, default_value_t, help_heading = "Sound device")]
     pub(crate) host: Host,

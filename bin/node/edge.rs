@@ -124,9 +124,9 @@ impl Handler for Edge {
         Some(if self.next_look.is_before(hub) { self.next_look } else { hub })
     }
 
-    fn poll(&mut self) -> Option<Outgoing<'_>> {
+    fn poll(&mut self, now: LocalTime) -> Option<Outgoing<'_>> {
         loop {
-            match self.hub.poll()? {
+            match self.hub.poll(now)? {
                 Output::Send { to, packet } => {
                     self.sending = packet;
                     return Some(Outgoing::Send { to, packet: &self.sending });

@@ -1,7 +1,10 @@
 //! A [`Lab`]: the real program in a fresh folder, its processes watched and ended, its recordings read.
 
+pub(crate) mod ensemble;
 pub(crate) mod osc;
 mod process;
+#[path = "../../benches/report/random.rs"]
+pub(crate) mod random;
 mod sound;
 mod tap;
 

@@ -1,0 +1,138 @@
+//! `downbeat sync replay`: the estimator of a running node, over recorded exchanges.
+//!
+//! Not for: recording them, nor for another estimator than the node's own.
+
+use crate::args::ReplayArgs;
+use crate::output::Unread;
+use anyhow::{Context, bail};
+use downbeat_sync::{EnsembleTime, Estimator, Exchange, LocalTime, RateBelief, Span};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Write};
+
+/// Ticks of 2^-32 s.
+const TICKS_PER_SEC: u128 = 1 << 32;
+/// Columns of a trace, in the order of its header.
+const STAMPS: [&str; 4] = ["t1", "t2", "t3", "t4"];
+
+/// Prints a line per exchange.
+pub(crate) fn run(args: ReplayArgs) -> anyhow::Result<()> {
+    let path = args.trace.display();
+    let file = File::open(&args.trace).with_context(|| format!("cannot open {path}"))?;
+    let printed = replay(
+        BufReader::with_capacity(1 << 16, file),
+        BufWriter::with_capacity(1 << 16, io::stdout().lock()),
+    );
+    match printed {
+        Err(error)
+            if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) =>
+        {
+            Err(anyhow::Error::new(Unread))
+        }
+        other => other.with_context(|| format!("cannot replay {path}")),
+    }
+}
+
+fn replay(mut trace: impl BufRead, mut out: impl Write) -> anyhow::Result<()> {
+    let mut line = String::new();
+    trace.read_line(&mut line)?;
+    let header: Vec<&str> = line.trim().split(',').map(str::trim).collect();
+    let columns = STAMPS.map(|stamp| header.iter().position(|name| *name == stamp));
+    let [Some(t1), Some(t2), Some(t3), Some(t4)] = columns else {
+        bail!("line 1: the header names no columns t1,t2,t3,t4");
+    };
+    writeln!(out, "t4,offset,drift_ppm,sigma,bound")?;
+    let mut estimator = Estimator::new(RateBelief::default());
+    let mut number = 1;
+    loop {
+        line.clear();
+        number += 1;
+        if trace.read_line(&mut line)? == 0 {
+            break;
+        }
+        if line.trim().is_empty() {
+            continue;
+        }
+        let cells: Vec<&str> = line.trim().split(',').collect();
+        let stamp = |column: usize| {
+            let cell = cells
+                .get(column)
+                .with_context(|| format!("line {number}: there is no column {}", column + 1))?;
+            ticks(cell.trim()).with_context(|| format!("line {number}: {cell:?} is not a time in seconds"))
+        };
+        let exchange = Exchange {
+            asked: LocalTime::from_ticks(stamp(t1)?),
+            received: EnsembleTime::from_bits(stamp(t2)?),
+            answered: EnsembleTime::from_bits(stamp(t3)?),
+            returned: LocalTime::from_ticks(stamp(t4)?),
+        };
+        estimator.take(&exchange);
+        let now = exchange.returned;
+        if let Some(estimate) = estimator.estimate(now) {
+            let offset = Span::from_ticks(estimate.ensemble_at(now).bits().wrapping_sub(now.ticks()) as i64);
+            writeln!(
+                out,
+                "{},{:.9},{:.4},{:.9},{:.9}",
+                cells[t4].trim(),
+                offset.as_secs_f64(),
+                estimate.rate() * 1e6,
+                estimate.sigma.as_secs_f64(),
+                estimate.bound.as_secs_f64(),
+            )?;
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// Seconds with any number of decimals as ticks, exactly: an `f64` of today's Unix time is 200 ns coarse.
+fn ticks(text: &str) -> Option<u64> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    let decimals = decimals.get(..decimals.len().min(18))?;
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !is_number(whole) || !is_number(decimals) {
+        return None;
+    }
+    let secs = whole.parse::<u64>().ok().filter(|secs| *secs < 1 << 32)?;
+    let fraction = if decimals.is_empty() { 0 } else { decimals.parse::<u128>().ok()? };
+    let scale = 10u128.pow(decimals.len() as u32);
+    Some((secs << 32).wrapping_add(((fraction * TICKS_PER_SEC + scale / 2) / scale) as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replayed(trace: &str) -> Result<String, String> {
+        let mut out = Vec::new();
+        replay(trace.as_bytes(), &mut out).map_err(|error| format!("{error:#}"))?;
+        Ok(String::from_utf8(out).expect("it is text"))
+    }
+
+    #[test]
+    fn a_time_is_exact_to_a_tick() {
+        assert_eq!(ticks("0.5"), Some(1 << 31));
+        assert_eq!(ticks("1700000000.000000000232830643653869628906"), Some((1_700_000_000 << 32) + 1));
+        for wrong in ["", ".5", "-1", "1e3", "nan", "4294967296", "1.2.3"] {
+            assert_eq!(ticks(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_offset_comes_out_and_other_columns_are_passed_over() {
+        let trace =
+            "n,t1,t2,t3,t4\n1,100.0,600.0001,600.0001,100.0002\n\n2,101.0,601.0001,601.0001,101.0002\n";
+        let out = replayed(trace).expect("it is a trace");
+        let lines: Vec<&str> = out.lines().collect();
+        assert_eq!(lines.len(), 3);
+        assert!(lines[2].starts_with("101.0002,500.00000"), "{out}");
+    }
+
+    #[test]
+    fn an_error_says_where() {
+        assert!(replayed("a,b\n").is_err_and(|why| why.contains("line 1")));
+        assert!(
+            replayed("t1,t2,t3,t4\n1,2,3,x\n").is_err_and(|why| why.contains("line 2") && why.contains('x'))
+        );
+        assert!(replayed("t1,t2,t3,t4\n1,2,3\n").is_err_and(|why| why.contains("column 4")));
+    }
+}

@@ -1,0 +1,197 @@
+//! Nodes that agree on the time: found, followed, lost, succeeded, merged, lied to. In virtual time.
+
+use crate::lab::ensemble::{Ensemble, HostClock, Links, Seconds};
+use crate::lab::random::Random;
+
+/// A wired network: 150 us and an exponential 25 us each way, one packet of a thousand lost.
+fn wired(seed: u64) -> Links {
+    let mut random = Random(seed);
+    Box::new(move |_, _, _| {
+        let delay = 150e-6 - 25e-6 * (1.0 - random.unit()).ln();
+        (random.unit() >= 0.001).then_some(delay)
+    })
+}
+
+/// The same, but nothing passes between the nodes below `border` and the others.
+fn split(seed: u64, border: usize) -> Links {
+    let mut inner = wired(seed);
+    Box::new(move |from, to, t| if (from < border) == (to < border) { inner(from, to, t) } else { None })
+}
+
+/// The `n`-th host of a test.
+fn host(n: usize) -> HostClock {
+    let n = n as f64;
+    HostClock { start: 1_000.0 * n, ppm: 30.0 * (n - 1.0), wall: 0.004 * n }
+}
+
+/// So many nodes, a second apart, that have been together for a minute.
+fn settled(count: usize, seed: u64) -> Ensemble {
+    let mut ensemble = Ensemble::new(wired(seed));
+    for n in 0..count {
+        ensemble.start(host(n), false);
+        ensemble.run(1.0 + n as f64, 1.0, |_| {});
+    }
+    ensemble.run(60.0, 1.0, |_| {});
+    ensemble
+}
+
+/// The largest difference between these nodes until `until`.
+fn worst(ensemble: &mut Ensemble, until: Seconds, nodes: &[usize]) -> Seconds {
+    let mut worst = 0.0;
+    ensemble.run(until, 0.01, |now| worst = now.spread(nodes).max(worst));
+    worst
+}
+
+#[test]
+fn the_first_node_leads_and_the_others_follow_to_the_microsecond() {
+    let mut ensemble = settled(4, 1);
+    assert_eq!(ensemble.leaders(), [0]);
+    let worst = worst(&mut ensemble, 120.0, &[0, 1, 2, 3]);
+    assert!(worst < 6e-6, "{worst}");
+    // Each jumped once, to join.
+    assert!(ensemble.nodes.iter().all(|node| node.jumps.len() <= 1));
+}
+
+#[test]
+fn a_node_that_joins_is_in_time_within_a_second() {
+    for seed in 0..20 {
+        let mut ensemble = settled(2, seed);
+        let late = ensemble.start(host(7), false);
+        ensemble.run(61.0, 1.0, |_| {});
+        let worst = worst(&mut ensemble, 63.0, &[0, 1, late]);
+        assert!(worst < 50e-6, "seed {seed}: {worst}");
+    }
+}
+
+#[test]
+fn when_the_leader_dies_the_first_follower_goes_on_and_nobody_jumps() {
+    for seed in 0..20 {
+        let mut ensemble = settled(4, seed);
+        let jumps: Vec<usize> = ensemble.nodes.iter().map(|node| node.jumps.len()).collect();
+        ensemble.kill(0);
+        let mut succeeded = None;
+        ensemble.run(61.5, 0.01, |now| {
+            if succeeded.is_none() && !now.leaders().is_empty() {
+                succeeded = Some(now.now - 60.0);
+            }
+        });
+        let succeeded = succeeded.expect("somebody leads");
+        assert!(succeeded <= 1.5, "seed {seed}: {succeeded}");
+        assert_eq!(ensemble.leaders(), [1], "seed {seed}");
+        let worst = worst(&mut ensemble, 90.0, &[1, 2, 3]);
+        assert!(worst < 20e-6, "seed {seed}: {worst}");
+        let after: Vec<usize> = ensemble.nodes.iter().map(|node| node.jumps.len()).collect();
+        assert_eq!(jumps, after);
+    }
+}
+
+#[test]
+fn a_leader_that_was_stopped_for_five_seconds_follows_when_it_is_back() {
+    let mut ensemble = settled(4, 3);
+    ensemble.pause(0);
+    ensemble.run(65.0, 1.0, |_| {});
+    assert_eq!(ensemble.leaders(), [1]);
+    ensemble.resume(0);
+    ensemble.run(67.0, 1.0, |_| {});
+    assert_eq!(ensemble.leaders(), [1]);
+    let worst = worst(&mut ensemble, 90.0, &[0, 1, 2, 3]);
+    assert!(worst < 30e-6, "{worst}");
+}
+
+#[test]
+fn two_halves_of_a_split_network_go_on_and_come_together_without_a_jump() {
+    let mut ensemble = settled(4, 4);
+    let jumps: usize = ensemble.nodes.iter().map(|node| node.jumps.len()).sum();
+    ensemble.relink(split(4, 2));
+    ensemble.run(90.0, 1.0, |_| {});
+    assert_eq!(ensemble.leaders().len(), 2);
+    assert!(ensemble.spread(&[0, 1]) < 10e-6 && ensemble.spread(&[2, 3]) < 10e-6);
+    assert!(ensemble.spread(&[0, 1, 2, 3]) < 100e-6);
+    ensemble.relink(wired(5));
+    ensemble.run(100.0, 1.0, |_| {});
+    assert_eq!(ensemble.leaders().len(), 1);
+    let worst = worst(&mut ensemble, 130.0, &[0, 1, 2, 3]);
+    assert!(worst < 60e-6, "{worst}");
+    assert_eq!(jumps, ensemble.nodes.iter().map(|node| node.jumps.len()).sum::<usize>());
+}
+
+#[test]
+fn of_two_ensembles_that_meet_the_younger_jumps_once() {
+    let mut ensemble = Ensemble::new(split(6, 2));
+    for (n, at) in [(0, 1.0), (1, 2.0)] {
+        ensemble.start(host(n), false);
+        ensemble.run(at, 1.0, |_| {});
+    }
+    // Ten seconds later, and by a wall clock that is two seconds ahead.
+    ensemble.run(10.0, 1.0, |_| {});
+    for n in [2, 3] {
+        ensemble.start(HostClock { wall: 2.0, ..host(n) }, false);
+        ensemble.run(10.0 + n as f64, 1.0, |_| {});
+    }
+    ensemble.run(40.0, 1.0, |_| {});
+    assert_eq!(ensemble.leaders(), [0, 2]);
+    let jumps: Vec<usize> = ensemble.nodes.iter().map(|node| node.jumps.len()).collect();
+    ensemble.relink(wired(6));
+    ensemble.run(43.0, 1.0, |_| {});
+    assert_eq!(ensemble.leaders(), [0]);
+    assert!(ensemble.spread(&[0, 1, 2, 3]) < 50e-6, "{}", ensemble.spread(&[0, 1, 2, 3]));
+    let after: Vec<usize> = ensemble.nodes.iter().map(|node| node.jumps.len()).collect();
+    assert_eq!((after[0], after[1]), (jumps[0], jumps[1]));
+    assert!(after[2] <= jumps[2] + 2 && after[3] <= jumps[3] + 2, "{jumps:?} {after:?}");
+}
+
+#[test]
+fn a_pinned_leader_takes_over_from_whoever_leads() {
+    let mut ensemble = settled(3, 7);
+    let pinned = ensemble.start(host(3), true);
+    ensemble.run(65.0, 1.0, |_| {});
+    assert_eq!(ensemble.leaders(), [pinned]);
+    assert!(ensemble.spread(&[0, 1, 2, 3]) < 50e-6);
+}
+
+#[test]
+fn a_wall_clock_that_is_set_is_one_jump_for_all_at_once() {
+    let mut ensemble = settled(3, 8);
+    let jumps: Vec<usize> = ensemble.nodes.iter().map(|node| node.jumps.len()).collect();
+    ensemble.set_wall(0, 3_600.0);
+    let mut apart = 0.0;
+    ensemble.run(65.0, 0.01, |now| {
+        if now.spread(&[0, 1, 2]) > 1e-3 {
+            apart += 0.01;
+        }
+    });
+    assert!(apart <= 0.15, "{apart} s");
+    let after: Vec<usize> = ensemble.nodes.iter().map(|node| node.jumps.len()).collect();
+    assert_eq!(after, jumps.iter().map(|before| before + 1).collect::<Vec<_>>());
+    assert!(ensemble.spread(&[0, 1, 2]) < 10e-6);
+}
+
+#[test]
+fn a_leader_whose_clock_leaps_unannounced_is_outvoted() {
+    let mut ensemble = settled(4, 9);
+    // Twenty milliseconds in its local clock, of which nothing says that it happened.
+    ensemble.leap(0, 0.02);
+    let worst = worst(&mut ensemble, 90.0, &[1, 2, 3]);
+    assert!(worst < 12e-6, "{worst}");
+    assert!(ensemble.error(1).abs() < 1e-3 + 0.01, "{}", ensemble.error(1));
+    assert!(!ensemble.leaders().contains(&0), "the others follow one of their own");
+}
+
+#[test]
+fn dozens_of_followers_are_not_too_many() {
+    let mut ensemble = Ensemble::new(wired(10));
+    for n in 0..61 {
+        ensemble.start(
+            HostClock { start: n as f64, ppm: (n % 100) as f64 - 50.0, wall: 1e-3 * (n % 7) as f64 },
+            false,
+        );
+    }
+    ensemble.run(22.0, 1.0, |_| {});
+    assert_eq!(ensemble.leaders().len(), 1);
+    let all: Vec<usize> = (0..61).collect();
+    assert!(ensemble.spread(&all) < 100e-6, "{}", ensemble.spread(&all));
+    let before = ensemble.sent();
+    ensemble.run(23.0, 1.0, |_| {});
+    let per_node = (ensemble.sent() - before) as f64 / 61.0;
+    assert!(per_node < 40.0, "{per_node} messages a second and node");
+}

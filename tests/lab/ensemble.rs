@@ -1,0 +1,263 @@
+//! An [`Ensemble`] of sessions in virtual time: clocks that differ, links that delay and lose, hosts that stop and come back.
+//!
+//! One thread, one true time; every run of one seed is the same. Not for: sound, sockets, bytes.
+
+use downbeat_sync::{
+    ClockEstimate, EnsembleTime, FollowWall, Jump, LocalTime, Message, Output, PeerId, Session,
+    SessionConfig, Span, WallAnchor,
+};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::net::SocketAddr;
+
+/// True seconds since the start of a run.
+pub(crate) type Seconds = f64;
+
+/// What becomes of a message: how long it takes from one node to another (s), or `None` if it is lost.
+pub(crate) type Links = Box<dyn FnMut(usize, usize, Seconds) -> Option<Seconds>>;
+
+/// A host's clocks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct HostClock {
+    /// Where its local clock stands at the start (s).
+    pub(crate) start: Seconds,
+    /// How fast it is [ppm].
+    pub(crate) ppm: f64,
+    /// How far ahead of the truth its wall clock is at the start (s); it drifts with the local one.
+    pub(crate) wall: Seconds,
+}
+
+/// A node: its session, its host's clocks, and what became of it.
+pub(crate) struct Node {
+    pub(crate) session: Session,
+    clock: HostClock,
+    state: State,
+    /// Jumps of its published clock, and when.
+    pub(crate) jumps: Vec<(Seconds, Jump)>,
+    address: SocketAddr,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Running,
+    /// Neither receives nor ticks, and finds all that came meanwhile when it goes on (SIGSTOP).
+    Paused,
+    /// Gone for good.
+    Dead,
+}
+
+/// See the module.
+pub(crate) struct Ensemble {
+    pub(crate) nodes: Vec<Node>,
+    links: Links,
+    flights: BinaryHeap<Reverse<Flight>>,
+    sent: u64,
+    pub(crate) now: Seconds,
+}
+
+/// A message on its way.
+struct Flight {
+    /// Nanoseconds of true time, so that it has an order.
+    at: i64,
+    number: u64,
+    from: SocketAddr,
+    to: usize,
+    message: Message,
+}
+
+impl PartialEq for Flight {
+    fn eq(&self, other: &Flight) -> bool {
+        (self.at, self.number) == (other.at, other.number)
+    }
+}
+
+impl Eq for Flight {}
+
+impl PartialOrd for Flight {
+    fn partial_cmp(&self, other: &Flight) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Flight {
+    fn cmp(&self, other: &Flight) -> std::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+impl HostClock {
+    fn local(&self, t: Seconds) -> LocalTime {
+        LocalTime::from_ticks(1 << 40) + Span::from_secs_f64(self.start + t * (1.0 + self.ppm * 1e-6))
+    }
+
+    fn anchor(&self, t: Seconds) -> WallAnchor {
+        let wall = truth(t) + Span::from_secs_f64(self.wall + t * self.ppm * 1e-6);
+        WallAnchor { local: self.local(t), wall, uncertainty: Span::ZERO }
+    }
+
+    /// When its local clock shows this.
+    fn truth(&self, local: LocalTime) -> Seconds {
+        let since = (local - self.local(0.0)).as_secs_f64();
+        since / (1.0 + self.ppm * 1e-6)
+    }
+}
+
+/// The right wall clock.
+pub(crate) fn truth(t: Seconds) -> EnsembleTime {
+    EnsembleTime::from_unix(Span::from_secs(1_800_000_000)) + Span::from_secs_f64(t)
+}
+
+impl Ensemble {
+    /// Nobody yet, on links like these.
+    pub(crate) fn new(links: Links) -> Ensemble {
+        Ensemble { nodes: Vec::new(), links, flights: BinaryHeap::new(), sent: 0, now: 0.0 }
+    }
+
+    /// Starts one more node. Returns its number.
+    pub(crate) fn start(&mut self, clock: HostClock, leader: bool) -> usize {
+        let number = self.nodes.len();
+        let config = SessionConfig {
+            id: PeerId(0x100 + number as u64),
+            secret: 77 * (number as u64 + 1),
+            leader,
+            peers: Vec::new(),
+            follow: FollowWall::Follow,
+        };
+        let session = Session::new(config, clock.anchor(self.now));
+        let address = SocketAddr::from(([10, 0, (number >> 8) as u8, number as u8], 9_000));
+        self.nodes.push(Node { session, clock, state: State::Running, jumps: Vec::new(), address });
+        self.turn(number);
+        number
+    }
+
+    pub(crate) fn kill(&mut self, node: usize) {
+        self.nodes[node].state = State::Dead;
+    }
+
+    pub(crate) fn pause(&mut self, node: usize) {
+        self.nodes[node].state = State::Paused;
+    }
+
+    pub(crate) fn resume(&mut self, node: usize) {
+        self.nodes[node].state = State::Running;
+        self.turn(node);
+    }
+
+    /// Sets a host's wall clock ahead by so much (s).
+    pub(crate) fn set_wall(&mut self, node: usize, by: Seconds) {
+        self.nodes[node].clock.wall += by;
+    }
+
+    /// Sets a host's local clock ahead by so much (s), as no oscillator does: a virtual machine that was moved may.
+    pub(crate) fn leap(&mut self, node: usize, by: Seconds) {
+        self.nodes[node].clock.start += by;
+        self.nodes[node].clock.wall += by;
+    }
+
+    /// Replaces the links, as a cut or a mended cable does.
+    pub(crate) fn relink(&mut self, links: Links) {
+        self.links = links;
+    }
+
+    /// Goes on until `until`, and calls `look` after every step of `every` seconds.
+    pub(crate) fn run(&mut self, until: Seconds, every: Seconds, mut look: impl FnMut(&Ensemble)) {
+        let mut next_look = self.now + every;
+        while self.now < until {
+            let arrival =
+                self.flights.peek().map_or(f64::INFINITY, |Reverse(flight)| flight.at as f64 * 1e-9);
+            let deadlines = self.nodes.iter().enumerate().filter(|(_, node)| node.state == State::Running);
+            let deadlines = deadlines.map(|(n, node)| (node.clock.truth(node.session.deadline()), n));
+            let (deadline, node) = deadlines
+                .fold((f64::INFINITY, usize::MAX), |first, next| if next.0 < first.0 { next } else { first });
+            let next = arrival.min(deadline).max(self.now);
+            if next_look <= next {
+                self.now = next_look;
+                next_look += every;
+                look(self);
+                continue;
+            }
+            // A deadline that rounding puts a hair before itself would be met for ever.
+            self.now = if arrival <= deadline { next } else { next + 1e-9 };
+            if arrival <= deadline {
+                self.arrive();
+            } else {
+                self.turn(node);
+            }
+        }
+    }
+
+    /// The published clock of a node.
+    pub(crate) fn estimate(&self, node: usize) -> ClockEstimate {
+        self.nodes[node].session.estimate()
+    }
+
+    /// How far ahead of the true time a node's published clock is (s).
+    pub(crate) fn error(&self, node: usize) -> Seconds {
+        let local = self.nodes[node].clock.local(self.now);
+        (self.estimate(node).ensemble_at(local) - truth(self.now)).as_secs_f64()
+    }
+
+    /// The largest difference between the clocks of these nodes (s).
+    pub(crate) fn spread(&self, nodes: &[usize]) -> Seconds {
+        let errors: Vec<Seconds> = nodes.iter().map(|node| self.error(*node)).collect();
+        let largest = errors.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        largest - errors.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    /// Who leads, of those that run.
+    pub(crate) fn leaders(&self) -> Vec<usize> {
+        let running = self.nodes.iter().enumerate().filter(|(_, node)| node.state == State::Running);
+        running.filter(|(_, node)| node.session.leads()).map(|(n, _)| n).collect()
+    }
+
+    /// Messages sent so far.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    fn arrive(&mut self) {
+        let Some(Reverse(mut flight)) = self.flights.pop() else { return };
+        match self.nodes[flight.to].state {
+            State::Dead => {}
+            State::Paused => {
+                // It waits in the socket.
+                flight.at += 10_000_000;
+                self.flights.push(Reverse(flight));
+            }
+            State::Running => {
+                let node = &mut self.nodes[flight.to];
+                let arrival = node.clock.local(self.now);
+                node.session.handle(arrival, flight.from, &flight.message);
+                self.turn(flight.to);
+            }
+        }
+    }
+
+    fn turn(&mut self, number: usize) {
+        let node = &mut self.nodes[number];
+        let jump = node.session.advance(node.clock.anchor(self.now));
+        node.jumps.extend(jump.map(|jump| (self.now, jump)));
+        let local = node.clock.local(self.now);
+        while let Some(output) = self.nodes[number].session.poll(local) {
+            let from = self.nodes[number].address;
+            match output {
+                Output::Send(to, message) => {
+                    let to = self.nodes.iter().position(|node| node.address == to);
+                    self.fly(number, from, to.into_iter(), message);
+                }
+                Output::Announce(message) => self.fly(number, from, 0..self.nodes.len(), message),
+            }
+        }
+    }
+
+    fn fly(&mut self, number: usize, from: SocketAddr, to: impl Iterator<Item = usize>, message: Message) {
+        for to in to.filter(|to| *to != number) {
+            self.sent += 1;
+            if let Some(delay) = (self.links)(number, to, self.now) {
+                let at = ((self.now + delay) * 1e9) as i64;
+                let message = message.clone();
+                self.flights.push(Reverse(Flight { at, number: self.sent, from, to, message }));
+            }
+        }
+    }
+}
