@@ -21,7 +21,7 @@ VENVS := $(PYTHON_OSC:%=.venv/python-osc-%/ready)
 RTSAN_RUNTIME = $(firstword $(wildcard $(shell rustc --print sysroot)/lib/rustlib/*/lib/librustc-*_rt.rtsan.a \
 	$(HOME)/.rustup/toolchains/*/lib/rustlib/*/lib/librustc-*_rt.rtsan.a))
 
-.PHONY: run test lint rtsan bench setup rust build-packages test-packages bench-packages
+.PHONY: run test lint rtsan bench bench-sync setup rust build-packages test-packages bench-packages
 
 run: rust build-packages
 	cargo build --release --features jack --locked
@@ -46,6 +46,10 @@ rtsan: rust
 
 bench: setup bench-packages
 	cargo bench --features jack --locked --bench '*'
+
+# Peers' clocks in virtual time: needs no peers and no quiet machine (its last table does).
+bench-sync: rust build-packages
+	cargo bench --locked --bench sync
 
 setup: rust build-packages test-packages $(VENVS)
 

@@ -4,6 +4,7 @@
 
 mod accuracy;
 mod cli;
+mod clock;
 mod ensemble;
 mod interop;
 mod lab;
@@ -11,3 +12,7 @@ mod layout;
 mod node;
 mod readme;
 mod render;
+
+/// Shared with the benchmarks: the random generator, and quantiles.
+#[path = "../benches/report/mod.rs"]
+mod report;

@@ -1,0 +1,205 @@
+//! How synchronous peers are: our estimator and the anchors' over simulated networks, and what ours costs.
+//!
+//! Everything but the cost is virtual time, from seeds, and comes out the same on every machine. Not for: the session on
+//! real sockets.
+
+mod report;
+
+#[path = "../tests/lab/clock/mod.rs"]
+mod clock;
+
+use clock::{FIELD, Figures, HOSTILE, OURS, Polling, Profile, Scenario, Trial, goals};
+use downbeat_sync::{Estimator, RateBelief};
+use report::{Table, cpu, digits, unless_quick, verdict};
+
+/// An exchange may cost so much that a million are done in 2 s [us].
+const COST: f64 = 2.0;
+const DAY: f64 = 86_400.0;
+
+fn main() {
+    let seeds = unless_quick(20, 1);
+    report::title(&format!("sync: one follower, one reference, {seeds} seeds; errors in us, times in s"));
+    let mut missed = Vec::new();
+    against_the_field(seeds, &mut missed);
+    under_attack(seeds, &mut missed);
+    for_a_day(unless_quick(4, 1), &mut missed);
+    cost(&mut missed);
+    println!(
+        "\ngoals: {}",
+        if missed.is_empty() {
+            verdict(true).into()
+        } else {
+            format!("{}:\n  {}", verdict(false), missed.join("\n  "))
+        }
+    );
+}
+
+/// Every contestant on every network.
+fn against_the_field(seeds: u64, missed: &mut Vec<String>) {
+    let mut table = Table::new(&[
+        "",
+        "p50",
+        "p99",
+        "worst",
+        "seeds' p50",
+        "p99",
+        "settles",
+        "worst",
+        "step",
+        "worst",
+        "held 10 s",
+        "60 s",
+        "300 s",
+        "hole",
+        "worst",
+        "% > 3 sigma",
+        "young",
+        "% > bound",
+        "bound",
+    ]);
+    for profile in Profile::ALL {
+        for entry in std::iter::once(&OURS).chain(&FIELD) {
+            let run = |scenario: Scenario| Scenario { seeds, ..scenario.on(profile) }.run(entry);
+            let steady = run(Scenario::DEFAULT);
+            let (step, hole) = (run(Scenario::STEP), run(Scenario::HOLE));
+            let figures = Figures {
+                back: step.back,
+                back_worst: step.back_worst,
+                hole: hole.hole,
+                hole_worst: hole.hole_worst,
+                holdover: run(Scenario::HOLDOVER).holdover,
+                false_steps: steady.false_steps + step.false_steps + hole.false_steps,
+                ..steady
+            };
+            let name = format!("{}, {}", profile.name(), entry.name);
+            row(&mut table, &name, &figures);
+            if entry.name == OURS.name {
+                missed
+                    .extend(figures.beyond(&goals(profile)).iter().map(|beyond| format!("{name}: {beyond}")));
+            }
+        }
+    }
+    table.print();
+}
+
+fn row(table: &mut Table, name: &str, f: &Figures) {
+    let [ten, sixty, three_hundred] = f.holdover;
+    let cells = [
+        f.p50,
+        f.p99,
+        f.worst,
+        f.seed_p50,
+        f.seed_p99,
+        f.settles,
+        f.settles_worst,
+        f.back,
+        f.back_worst,
+        ten,
+        sixty,
+        three_hundred,
+        f.hole,
+        f.hole_worst,
+        f.outside_sigma,
+        f.outside_young_sigma,
+        f.outside_bound,
+        f.bound,
+    ];
+    let cells = cells.map(digits);
+    let mut row: Vec<&dyn std::fmt::Display> = vec![&name];
+    row.extend(cells.iter().map(|cell| cell as &dyn std::fmt::Display));
+    table.row(&row);
+}
+
+/// Corrupt stamps, duplicates, overtaking, losses.
+fn under_attack(seeds: u64, missed: &mut Vec<String>) {
+    println!(
+        "\n1 % of each kind of stamp 5 ms early, 2 % of packets twice, 5 % overtaken, 30 % lost; p99, seeds' p99 (us), false steps"
+    );
+    let mut table = Table::new(&[
+        "",
+        "p50",
+        "p99",
+        "worst",
+        "seeds' p50",
+        "p99",
+        "settles",
+        "worst",
+        "% > 3 sigma",
+        "% > bound",
+        "false steps",
+    ]);
+    for profile in Profile::ALL {
+        for entry in std::iter::once(&OURS).chain(&FIELD[..3]) {
+            let f = Scenario { seeds, ..Scenario::HOSTILE.on(profile) }.run(entry);
+            let name = format!("{}, {}", profile.name(), entry.name);
+            let cells = [
+                f.p50,
+                f.p99,
+                f.worst,
+                f.seed_p50,
+                f.seed_p99,
+                f.settles,
+                f.settles_worst,
+                f.outside_sigma,
+                f.outside_bound,
+                f.false_steps,
+            ];
+            let cells = cells.map(digits);
+            let mut row: Vec<&dyn std::fmt::Display> = vec![&name];
+            row.extend(cells.iter().map(|cell| cell as &dyn std::fmt::Display));
+            table.row(&row);
+            if entry.name == OURS.name {
+                let goals = goals(profile);
+                let limits = Figures {
+                    p50: HOSTILE * goals.p50,
+                    p99: HOSTILE * goals.p99,
+                    false_steps: 0.0,
+                    ..Figures::ANY
+                };
+                missed.extend(f.beyond(&limits).iter().map(|beyond| format!("{name}, attacked: {beyond}")));
+            }
+        }
+    }
+    table.print();
+}
+
+/// Steps that are none.
+fn for_a_day(seeds: u64, missed: &mut Vec<String>) {
+    let seconds = unless_quick(DAY, 600.0);
+    println!("\nfalse steps in {} h, {seeds} seeds each", seconds / 3_600.0);
+    let mut table = Table::new(&["", "false steps"]);
+    for profile in Profile::ALL {
+        let scenario = Scenario { seconds, ..Scenario::DEFAULT.on(profile) };
+        let found: u64 =
+            (0..seeds).map(|seed| Trial::new(&scenario, OURS.polling, seed).track(&OURS).moves).sum();
+        table.row(&[&profile.name(), &found]);
+        if found > 0 {
+            missed.push(format!("{}: {found} false steps in a day", profile.name()));
+        }
+    }
+    table.print();
+}
+
+/// What an exchange costs, with an estimate after each.
+fn cost(missed: &mut Vec<String>) {
+    let exchanges = unless_quick(1_000_000, 10_000);
+    println!("\ncost of {exchanges} exchanges, four a second, with an estimate after each");
+    let mut table = Table::new(&["", "ns per exchange", "CPU s for a million", "goal"]);
+    for profile in Profile::ALL {
+        let scenario = Scenario { seconds: 0.25 * f64::from(exchanges), ..Scenario::DEFAULT.on(profile) };
+        let trial = Trial::new(&scenario, Polling::Ours, 0);
+        let mut estimator = Estimator::new(RateBelief::default());
+        let (before, mut count) = (cpu::this_thread(), 0u32);
+        for exchange in trial.exchanges() {
+            estimator.take(exchange);
+            std::hint::black_box(estimator.estimate(exchange.returned));
+            count += 1;
+        }
+        let micros = 1e6 * (cpu::this_thread() - before).as_secs_f64() / f64::from(count);
+        table.row(&[&profile.name(), &digits(1e3 * micros), &digits(micros), &verdict(micros < COST)]);
+        if micros >= COST {
+            missed.push(format!("{}: {micros:.2} us per exchange > {COST}", profile.name()));
+        }
+    }
+    table.print();
+}

@@ -1,0 +1,146 @@
+//! Peers' clocks in the lab: the goals G1 to G9 on few seeds, and that ours beats every anchor.
+//!
+//! A scenario, then its limits. Where a goal is reached, the goal is the limit (`goals`); where not, the limit is what is
+//! reached, with a tenth to spare, and says so. All seeds are fixed, so nothing here is ever lucky. `make bench-sync` has
+//! more seeds and days instead of hours.
+
+use crate::lab::clock::{
+    Contestant, Drift, Entry, FIELD, Figures, HOSTILE, OURS, Polling, Profile, Published, Scenario, goals,
+};
+use downbeat_sync::{Exchange, LocalTime, Span};
+
+const SEEDS: u64 = 4;
+
+/// Runs ours, and names what exceeds the limits.
+fn check(scenario: Scenario, limits: Figures) -> Vec<String> {
+    let scenario = Scenario { seeds: SEEDS, ..scenario };
+    let figures = scenario.run(&OURS);
+    let name = format!("{} on {}", scenario.name, scenario.profile.name());
+    figures.beyond(&limits).into_iter().map(|beyond| format!("{name}: {beyond}")).collect()
+}
+
+fn check_all(table: impl IntoIterator<Item = (Scenario, Figures)>) {
+    let beyond: Vec<String> =
+        table.into_iter().flat_map(|(scenario, limits)| check(scenario, limits)).collect();
+    assert!(beyond.is_empty(), "\n{}", beyond.join("\n"));
+}
+
+#[test]
+fn steady_state_start_and_honesty() {
+    check_all(Profile::ALL.map(|profile| {
+        (
+            Scenario::DEFAULT.on(profile),
+            Figures {
+                back: f64::INFINITY,
+                back_worst: f64::INFINITY,
+                holdover: [f64::INFINITY; 3],
+                hole_worst: f64::INFINITY,
+                ..goals(profile)
+            },
+        )
+    }));
+}
+
+#[test]
+fn no_anchor_is_as_good() {
+    let mut wrong = Vec::new();
+    for profile in Profile::ALL {
+        let scenario = Scenario { seeds: 2, ..Scenario::DEFAULT.on(profile) };
+        let ours = scenario.run(&OURS).p99;
+        for anchor in &FIELD {
+            let theirs = scenario.run(anchor).p99;
+            if ours >= theirs {
+                wrong.push(format!("{}: {} {theirs:.1} us, ours {ours:.1}", profile.name(), anchor.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_step_of_the_reference_is_followed() {
+    check_all([
+        (Scenario::STEP, Figures { back: 1.0, false_steps: 0.0, ..Figures::ANY }),
+        (Scenario::STEP.on(Profile::Wifi), Figures { back: 3.0, back_worst: 6.0, ..Figures::ANY }),
+    ]);
+}
+
+#[test]
+fn a_hostile_network_costs_little() {
+    check_all([Profile::Lan, Profile::Wifi].map(|profile| {
+        let goals = goals(profile);
+        let limits = Figures {
+            p50: HOSTILE * goals.p50,
+            p99: HOSTILE * goals.p99,
+            worst: HOSTILE * goals.worst,
+            false_steps: 0.0,
+            ..Figures::ANY
+        };
+        (Scenario::HOSTILE.on(profile), limits)
+    }));
+}
+
+#[test]
+fn without_news_the_drift_is_kept() {
+    check_all([
+        (Scenario::HOLDOVER, Figures { holdover: goals(Profile::Lan).holdover, ..Figures::ANY }),
+        (
+            Scenario::HOLDOVER.on(Profile::Wifi),
+            Figures { holdover: goals(Profile::Wifi).holdover, ..Figures::ANY },
+        ),
+    ]);
+}
+
+#[test]
+fn a_black_hole_leaves_no_trace() {
+    check_all([Profile::Lan, Profile::Wifi].map(|profile| {
+        let limits = Figures { hole_worst: goals(profile).hole_worst, false_steps: 0.0, ..Figures::ANY };
+        (Scenario::HOLE.on(profile), limits)
+    }));
+}
+
+#[test]
+fn hours_pass_without_a_false_step() {
+    check_all([Profile::Lan, Profile::Wifi].map(|profile| {
+        let hour = Scenario { name: "an hour", seconds: 3_600.0, ..Scenario::DEFAULT.on(profile) };
+        (hour, Figures { false_steps: 0.0, outside_bound: 0.0, ..Figures::ANY })
+    }));
+}
+
+#[test]
+fn a_restless_crystal_is_followed() {
+    let drift = Drift { swing: 2.0, walk: 0.01, ..Drift::ROOM };
+    check_all([(
+        Scenario { name: "restless", drift, ..Scenario::DEFAULT },
+        Figures { p99: 10.0, false_steps: 0.0, ..Figures::ANY },
+    )]);
+}
+
+/// The last exchange, and what it proves: its error is at most half its round trip (Cristian 1989), and what crystals do
+/// meanwhile.
+#[derive(Default)]
+struct Cristian(Option<Exchange>);
+
+impl Contestant for Cristian {
+    fn take(&mut self, exchange: &Exchange) {
+        self.0 = Some(*exchange);
+    }
+
+    fn published(&self, now: LocalTime) -> Option<Published> {
+        let last = self.0?;
+        let half = Span::from_ticks(last.round_trip().ticks() / 2);
+        let drift = Span::from_secs_f64(100e-6 * (now - last.asked).as_secs_f64());
+        let ensemble = last.answered + half + (now - last.returned);
+        Some(Published { ensemble, sigma: None, bound: Some(half + drift) })
+    }
+}
+
+#[test]
+fn the_lab_breaks_no_law_of_nature() {
+    let cristian = Entry { name: "Cristian", polling: Polling::Ours, new: || Box::<Cristian>::default() };
+    for profile in Profile::ALL {
+        let figures = Scenario { seeds: SEEDS, ..Scenario::DEFAULT.on(profile) }.run(&cristian);
+        assert_eq!(figures.outside_bound, 0.0, "{}", profile.name());
+        assert!(figures.worst > 10.0, "{}: {} us", profile.name(), figures.worst);
+    }
+}
