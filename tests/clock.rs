@@ -49,6 +49,8 @@ fn steady_state_start_and_honesty() {
     }));
 }
 
+/// On two seeds. On twenty, pooled, ntpd-rs and chrony are better on the softest wire (3.4 and 4.2 us, ours 5.3), though
+/// not on most seeds: a goal missed, which `make bench-sync` shows.
 #[test]
 fn no_anchor_is_as_good() {
     let mut wrong = Vec::new();

@@ -88,8 +88,8 @@ impl Ladder {
             (low, low + 2)
         };
         let mut lines = [*start; RUNGS.len()];
-        for rung in low..=high {
-            lines[rung] = self.try_rung(rung, start, clouds, belief);
+        for (rung, line) in lines.iter_mut().enumerate().take(high + 1).skip(low) {
+            *line = self.try_rung(rung, start, clouds, belief);
         }
         for rung in low..high {
             let gain = SLOW.max(1.0 / f64::from(self.known[rung].fits.max(1)));

@@ -390,8 +390,9 @@ fn solve(mut a: Matrix, mut b: [f64; 4]) -> [f64; 4] {
     for i in 0..4 {
         for row in i + 1..4 {
             let factor = a[row][i] / a[i][i];
-            for column in i..4 {
-                a[row][column] -= factor * a[i][column];
+            let pivots = a[i];
+            for (value, pivot) in a[row].iter_mut().zip(pivots).skip(i) {
+                *value -= factor * pivot;
             }
             b[row] -= factor * b[i];
         }
