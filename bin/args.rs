@@ -2,7 +2,7 @@
 
 mod node;
 
-pub(crate) use node::NodeArgs;
+pub(crate) use node::{NodeArgs, SimClock};
 
 use crate::quantity::{self, Instant};
 use crate::target::Target;

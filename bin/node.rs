@@ -34,6 +34,7 @@ use std::thread;
 
 /// Runs until Ctrl-C, SIGTERM or SIGHUP.
 pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
+    let clock = args.sim_clock.local(clock);
     let began = clock.now();
     let mut sockets = Sockets::bind(args.bind, args.port, &args.multicast)
         .map_err(|error| cannot_listen(error, args.bind, args.port))?;
@@ -51,7 +52,7 @@ pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
     let settings = settings(&args);
     let (control, stage) = lane(settings.agenda);
     let (readers, feeder) = streams(StreamConfig::default());
-    let start = clock.anchor();
+    let start = args.sim_clock.wall(clock.anchor());
     let renderer = Renderer::new(settings, stage, readers, ClockEstimate::new(start.local, start.wall));
     let learned = Arc::clone(renderer.counters());
     let counters = Arc::new(NetCounters::default());
@@ -95,7 +96,7 @@ pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
         .map(|state| Rates::start(state, learned))
         .transpose()
         .context("cannot start the state's thread")?;
-    let mut edge = Edge::new(hub, disk, device, rates, clock.now());
+    let mut edge = Edge::new(hub, disk, device, rates, args.sim_clock, clock.now());
     announce(&args, place, edge.device(), loaded, clock.now() - began);
     // Last, for threads inherit it.
     if raise_this_thread(NETWORK_PRIORITY) != Grant::Granted {

@@ -4,9 +4,10 @@ use crate::quantity;
 use clap::{Args, ValueEnum};
 use downbeat_engine::LatePolicy;
 use downbeat_engine::device::Host;
-use downbeat_sync::{FollowWall, Span};
+use downbeat_sync::{Clock, FollowWall, Span, WallAnchor};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -112,6 +113,9 @@ pub(crate) struct NodeArgs {
     /// Refuse timetags further ahead than this
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = quantity::duration, help_heading = "Time")]
     pub(crate) horizon: Span,
+    /// For tests: this node's oscillator runs `ppm` fast, and its clocks are ahead of the host's by `offset`
+    #[arg(long, hide = true, value_name = "ppm=PPM,offset=DURATION", default_value = "", allow_hyphen_values = true, help_heading = "Time")]
+    pub(crate) sim_clock: SimClock,
 
     /// Voices that sound at once, at most
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=4_096), help_heading = "Limits")]
@@ -125,6 +129,13 @@ pub(crate) struct NodeArgs {
     /// Bytes of one TCP packet, at most
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(64..=67_108_864), help_heading = "Limits")]
     pub(crate) max_packet: u32,
+}
+
+/// Clocks other than the host's.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct SimClock {
+    ppm: f64,
+    offset: Span,
 }
 
 /// What becomes of late events.
@@ -179,6 +190,38 @@ pub(crate) enum Timescale {
     Free,
 }
 
+impl SimClock {
+    /// The host's local clock as this node sees it.
+    pub(crate) fn local(self, clock: Clock) -> Clock {
+        clock.simulated(self.ppm, self.offset)
+    }
+
+    /// The wall clock as this node sees it.
+    pub(crate) fn wall(self, now: WallAnchor) -> WallAnchor {
+        WallAnchor { wall: now.wall + self.offset, ..now }
+    }
+}
+
+impl FromStr for SimClock {
+    type Err = String;
+
+    /// `ppm=+80,offset=-1234s`, either of them, or nothing.
+    fn from_str(text: &str) -> Result<SimClock, String> {
+        let mut sim = SimClock::default();
+        for part in text.split(',').filter(|part| !part.is_empty()) {
+            match part.split_once('=') {
+                Some(("ppm", ppm)) => sim.ppm = ppm.parse().map_err(|_| "ppm is a number".to_owned())?,
+                Some(("offset", offset)) => {
+                    let ahead = quantity::duration(offset.trim_start_matches(['+', '-']))?;
+                    sim.offset = if offset.starts_with('-') { -ahead } else { ahead };
+                }
+                _ => return Err("give ppm=+80 or offset=1234s, or both with a comma".to_owned()),
+            }
+        }
+        Ok(sim)
+    }
+}
+
 impl From<Late> for LatePolicy {
     fn from(late: Late) -> LatePolicy {
         match late {
@@ -221,6 +264,22 @@ impl From<Timescale> for FollowWall {
         match timescale {
             Timescale::Wall => FollowWall::Follow,
             Timescale::Free => FollowWall::Free,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_simulated_clock_is_fast_ahead_or_both() {
+        let both: SimClock = "ppm=+80,offset=-1234s".parse().expect("it is well formed");
+        assert_eq!(both, SimClock { ppm: 80.0, offset: -Span::from_secs(1234) });
+        assert_eq!("offset=+2m".parse::<SimClock>(), Ok(SimClock { ppm: 0.0, offset: Span::from_secs(120) }));
+        assert_eq!("".parse::<SimClock>(), Ok(SimClock::default()));
+        for wrong in ["80", "ppm=fast", "offset=1234", "offset"] {
+            assert!(wrong.parse::<SimClock>().is_err(), "{wrong}");
         }
     }
 }

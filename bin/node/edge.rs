@@ -3,6 +3,7 @@
 //! Not for: deciding anything; the hub does.
 
 use super::rates::Rates;
+use crate::args::SimClock;
 use downbeat_engine::Disk;
 use downbeat_engine::device::{Device, DeviceState};
 use downbeat_net::{ConnId, Endpoint, Handler, Hub, LoadRequest, Outgoing, Output, osc};
@@ -28,6 +29,7 @@ pub(super) struct Edge {
     tickets: u64,
     hub: Hub,
     sending: Vec<u8>,
+    sim: SimClock,
     now: LocalTime,
     /// Writes the rest when it is dropped, after the device.
     rates: Option<Rates>,
@@ -39,6 +41,7 @@ impl Edge {
         disk: Disk,
         device: Device,
         rates: Option<Rates>,
+        sim: SimClock,
         now: LocalTime,
     ) -> Edge {
         let known = device.state();
@@ -53,6 +56,7 @@ impl Edge {
             tickets: 0,
             hub,
             sending: Vec::new(),
+            sim,
             now,
             rates,
         }
@@ -116,7 +120,7 @@ impl Handler for Edge {
             }
         }
         self.watch_device(now);
-        self.hub.tick(now);
+        self.hub.tick(self.sim.wall(now));
     }
 
     fn deadline(&self) -> Option<LocalTime> {
