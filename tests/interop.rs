@@ -3,8 +3,7 @@
 //! Every packet passes through a [`Tap`], so the timetags are those the peer really sent: Debian's pd-osc, for one, is
 //! wrong by up to 1.5 s about the time, and its bundles still must sound exactly where they say.
 
-use crate::lab::{Lab, Process, Tap, clicks, osc, read_wav, repository};
-use std::path::Path;
+use crate::lab::{Lab, Process, Tap, clicks, on_path, osc, read_wav, repository};
 use std::process::Command;
 
 /// A node whose clock runs as its device does, so that distances of timetags are distances of frames.
@@ -163,9 +162,4 @@ fn sclang_is_played_in_time() {
         assert!((distance - 1.0).abs() < 1e-3, "an eighth note is {distance} quarters of a second");
     }
     assert!(node.interrupt().success());
-}
-
-fn on_path(program: &str) -> bool {
-    let path = std::env::var_os("PATH").expect("there is a PATH");
-    std::env::split_paths(&path).any(|folder| Path::new(&folder).join(program).exists())
 }

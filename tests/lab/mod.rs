@@ -87,3 +87,9 @@ impl Lab {
 pub(crate) fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
+
+/// Whether a program is installed.
+pub(crate) fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").expect("there is a PATH");
+    std::env::split_paths(&path).any(|folder| folder.join(program).exists())
+}

@@ -1,6 +1,6 @@
 //! [`Tap`]: a wire between a peer and a node that keeps a copy of every packet.
 
-use super::Process;
+use super::{Process, osc};
 use super::process::PATIENCE;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Condvar, Mutex};
@@ -9,8 +9,11 @@ use std::thread;
 /// Passes datagrams on to a node for as long as the test runs.
 pub(crate) struct Tap {
     address: SocketAddr,
-    kept: Arc<(Mutex<Vec<Vec<u8>>>, Condvar)>,
+    kept: Arc<(Mutex<Vec<Passed>>, Condvar)>,
 }
+
+/// A packet, and when it passed by the host's clock, as a timetag.
+type Passed = (u64, Vec<u8>);
 
 impl Tap {
     /// A wire that ends at this node.
@@ -24,7 +27,7 @@ impl Tap {
             while let Ok(len) = socket.recv(&mut buffer) {
                 // The node may be gone already.
                 let _ = onward.send(&buffer[..len]);
-                keep.0.lock().expect("nobody panics with it").push(buffer[..len].to_vec());
+                keep.0.lock().expect("nobody panics with it").push((osc::wall_clock(), buffer[..len].to_vec()));
                 keep.1.notify_all();
             }
         });
@@ -38,6 +41,15 @@ impl Tap {
 
     /// What has passed.
     pub(crate) fn packets(&self) -> Vec<Vec<u8>> {
+        self.passed().into_iter().map(|(_, packet)| packet).collect()
+    }
+
+    /// The timetags of the bundles that have passed, and when they did by the host's clock, as a timetag too.
+    pub(crate) fn stamped(&self) -> Vec<(u64, u64)> {
+        self.passed().into_iter().filter_map(|(at, packet)| Some((osc::timetag(&packet)?, at))).collect()
+    }
+
+    fn passed(&self) -> Vec<Passed> {
         self.kept.0.lock().expect("nobody panics with it").clone()
     }
 
