@@ -6,6 +6,7 @@ mod accuracy;
 mod cli;
 mod clock;
 mod ensemble;
+mod ensemble_clients;
 mod interop;
 mod lab;
 mod layout;
