@@ -173,7 +173,9 @@ fn pd_stamps_what_pack_osc_has_packed() {
     let mut pd = Command::new("pd");
     pd.args(["-nogui", "-noaudio", "-path"]).arg(repository("samples/pd"));
     pd.arg("-open").arg(lab.path("through.pd"));
-    for says in [format!("test-ask {}", target(&node.address())), format!("test-to {}", target(&tap.address()))] {
+    for says in
+        [format!("test-ask {}", target(&node.address())), format!("test-to {}", target(&tap.address()))]
+    {
         pd.args(["-send", &says]);
     }
     let pd = Process::spawn(pd);

@@ -114,7 +114,14 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = quantity::duration, help_heading = "Time")]
     pub(crate) horizon: Span,
     /// For tests: this node's oscillator runs `ppm` fast, and its clocks are ahead of the host's by `offset`
-    #[arg(long, hide = true, value_name = "ppm=PPM,offset=DURATION", default_value = "", allow_hyphen_values = true, help_heading = "Time")]
+    #[arg(
+        long,
+        hide = true,
+        value_name = "ppm=PPM,offset=DURATION",
+        default_value = "",
+        allow_hyphen_values = true,
+        help_heading = "Time"
+    )]
     pub(crate) sim_clock: SimClock,
 
     /// Voices that sound at once, at most

@@ -1,7 +1,7 @@
 //! [`Tap`]: a wire between a peer and a node that keeps a copy of every packet.
 
-use super::{Process, osc};
 use super::process::PATIENCE;
+use super::{Process, osc};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -27,7 +27,10 @@ impl Tap {
             while let Ok(len) = socket.recv(&mut buffer) {
                 // The node may be gone already.
                 let _ = onward.send(&buffer[..len]);
-                keep.0.lock().expect("nobody panics with it").push((osc::wall_clock(), buffer[..len].to_vec()));
+                keep.0
+                    .lock()
+                    .expect("nobody panics with it")
+                    .push((osc::wall_clock(), buffer[..len].to_vec()));
                 keep.1.notify_all();
             }
         });
