@@ -33,6 +33,8 @@ fn check_leads(leads: &[f64], early: f64, since: Instant) {
     let gained = since.elapsed().as_secs_f64() * PPM * 1e-6;
     let right = LEAD - LATE..LEAD + early + gained;
     assert!(leads.iter().all(|lead| right.contains(lead)), "not in {right:?}: {leads:?}");
+    // One at least was sent as soon as it should be, and shows that the stamps are not too early.
+    assert!(leads.iter().any(|lead| *lead > LEAD - early - 0.005), "all too early: {leads:?}");
 }
 
 /// Ends the node, and holds the clicks it recorded against the stamps.
