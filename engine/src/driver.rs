@@ -137,7 +137,7 @@ impl Callback for Driver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Action, Event, Origin, When};
+    use crate::event::{Action, Event, Origin, Tone, VoiceShape, Wave, When};
     use crate::settings::Settings;
     use crate::stream::Streams;
     use crate::{Control, lane};
@@ -217,6 +217,38 @@ mod tests {
         assert!(learned.ppm.abs() < 1.0 && learned.sigma < 1.5, "{learned:?}");
         driver.configure(format(48_000), Identity { host: Host::Virtual, name: "virtual" });
         assert_eq!(counters().get(), None);
+    }
+
+    #[test]
+    fn a_long_tone_keeps_its_phase_on_any_card_that_wakes_late_now_and_then() {
+        for fast in [80e-6, -80e-6] {
+            let (mut control, mut driver) = driver(Span::ZERO);
+            let shape = VoiceShape::default();
+            let action = Action::Tone(Tone { freq: 0.25, wave: Wave::Saw, shape });
+            let when = When::At(EnsembleTime::from_bits(START) + Span::from_secs(1));
+            let event = Event { when, from: Origin(0), late: None, action };
+            control.send(event).expect("the ring has room");
+            let format = Format { rate: 48_000, channels: 1, block: 128, max_block: 128 };
+            driver.configure(format, Identity { host: Host::Alsa, name: "card" });
+            let (mut seed, mut worst) = (1u64, 0.0f64);
+            for block in 0..30 * 375 {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let began = f64::from(block) * 128.0 / (48_000.0 * (1.0 + fast));
+                // Mostly in time, in one of eight cases up to half a millisecond late.
+                let chance = (seed >> 40) as f64 / f64::from(1 << 24);
+                let late = if chance < 0.125 { chance * 4e-3 } else { chance * 20e-6 };
+                let now = LocalTime::from_ticks(START) + Span::from_secs_f64(began + late);
+                let mut out = [0.0; 128];
+                driver.render(now, Span::ZERO, &mut out);
+                let apart = f64::from(out[0]) / 2.0 - ((began - 1.0) / 4.0).rem_euclid(1.0);
+                if began > 5.0 && out[0].abs() < 0.96 {
+                    worst = worst.max((apart - apart.round()).abs() * 4.0);
+                }
+            }
+            // Without following, 2 ms.
+            assert!(worst < 50e-6, "{worst} s");
+            assert_eq!(control.counters().leaps.load(Relaxed), 0);
+        }
     }
 
     #[test]

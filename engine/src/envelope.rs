@@ -72,6 +72,11 @@ impl Envelope {
         }
     }
 
+    /// Moves on by so much without a frame, forwards or back (frames).
+    pub(crate) fn shift(&mut self, frames: f64) {
+        self.offset += frames;
+    }
+
     /// Whether it is being released.
     pub(crate) fn released(&self) -> bool {
         self.now() >= self.release_at

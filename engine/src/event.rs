@@ -148,6 +148,13 @@ pub struct VoiceShape {
 /// A declicking release where nobody asked for another (s).
 pub const DEFAULT_RELEASE: f32 = 0.005;
 
+impl VoiceShape {
+    /// How long it lets its source sound at the longest (s).
+    pub(crate) fn lasts(&self) -> f64 {
+        self.dur.map_or(f64::INFINITY, |dur| f64::from(dur) + f64::from(self.release))
+    }
+}
+
 impl Default for VoiceShape {
     #[inline]
     fn default() -> Self {

@@ -22,6 +22,7 @@ mod envelope;
 mod event;
 mod feeder;
 mod folder;
+mod follow;
 mod interp;
 mod lane;
 mod limiter;
@@ -59,6 +60,7 @@ pub use event::{
 };
 pub use feeder::Feeder;
 pub use folder::{LoadError, Sample, SampleFolder};
+pub use follow::Follow;
 pub use interp::{Interp, LEAD};
 pub use lane::{
     Bank, Control, DEFAULT_EVENTS, Garbage, LaneFull, MAX_CLIPS, MAX_INSTRUMENTS, Stage, Supply, lane,

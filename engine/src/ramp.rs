@@ -73,6 +73,15 @@ impl Ramp {
         self.done = self.done.saturating_add(frames).min(self.frames);
     }
 
+    /// Leaps over so many frames [0 or more, whole or not]; the sum of their values.
+    pub(crate) fn leap(&mut self, frames: f64) -> f64 {
+        let moving = frames.min(f64::from(self.frames - self.done));
+        let first = self.value();
+        self.skip(moving as usize);
+        // A straight line, so its mean is that of its ends.
+        moving * (first + self.value()) / 2.0 + (frames - moving) * self.to
+    }
+
     /// The values of the next `room.len()` frames, written there if they differ; moves on.
     pub(crate) fn run<'a>(&mut self, room: &'a mut [f32]) -> Values<'a> {
         if self.at_rest() {

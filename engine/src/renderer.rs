@@ -3,7 +3,8 @@
 //! Not for: devices or clocks. It is given a line from frames to local time and a slice to fill, so it renders the same
 //! offline, in a test or in a sound card's callback.
 
-use crate::event::{Action, Event, LatePolicy, Target, When};
+use crate::event::{Action, Event, LatePolicy, Param, Target, When};
+use crate::follow::{Follow, Pulse};
 use crate::lane::{Garbage, MAX_CLIPS, Stage, Supply};
 use crate::limiter::Limiter;
 use crate::ramp::Ramp;
@@ -15,7 +16,7 @@ use crate::stream::Streams;
 use crate::table::ClipTable;
 use crate::voice::Born;
 use crate::voices::Voices;
-use downbeat_sync::{ClockEstimate, FrameMap, Span};
+use downbeat_sync::{ClockEstimate, FrameMap, LocalTime, Span};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -45,6 +46,9 @@ pub struct Renderer {
     clips: ClipTable,
     streams: Streams,
     voices: Voices,
+    pulse: Pulse,
+    /// Nominal frames of the ensemble's time per frame of the device.
+    speed: f64,
     master: Ramp,
     mute: Ramp,
     limiter: Option<Limiter>,
@@ -65,7 +69,9 @@ impl Renderer {
             schedule: Schedule::new(settings.agenda, settings.onset, settings.rate, &estimate),
             clips: ClipTable::new(MAX_CLIPS),
             streams,
-            voices: Voices::new(settings.voices, rate, settings.interp),
+            voices: Voices::new(settings.voices, rate, settings.interp).following(settings.follow),
+            pulse: Pulse::default(),
+            speed: 1.0,
             master: Ramp::new(1.0),
             mute: Ramp::new(1.0),
             limiter: settings.limiter.then(|| Limiter::new(rate)),
@@ -116,10 +122,11 @@ impl Renderer {
     pub fn render(&mut self, map: FrameMap, latency: Span, out: &mut [f32]) {
         let channels = self.settings.channels;
         let block = Span::from_ratio((out.len() / channels) as i128, i128::from(self.settings.rate));
-        self.receive(match self.settings.immediate {
+        let delay = match self.settings.immediate {
             Immediate::Steady => latency + block + STEADY_MARGIN,
             Immediate::Asap => Span::ZERO,
-        });
+        };
+        self.receive(delay, map.local_at(self.next));
         for part in out.chunks_mut(MAX_PART * channels) {
             self.render_part(Horizon { map, estimate: self.estimate }, part);
         }
@@ -130,10 +137,15 @@ impl Renderer {
         counters.voices.store(self.voices.len() as u32, Relaxed);
         counters.stolen.fetch_add(self.voices.take_stolen(), Relaxed);
         counters.starved.fetch_add(self.voices.take_starved(), Relaxed);
+        let pulled = self.voices.take_pulled();
+        counters.following.store(pulled.voices, Relaxed);
+        counters.trim_ppb.store((pulled.trim * 1e9) as i32, Relaxed);
+        counters.leaps.fetch_add(pulled.leaps, Relaxed);
     }
 
-    /// Empties the rings. An event that means "at once" is due `delay` after its arrival.
-    fn receive(&mut self, delay: Span) {
+    /// Empties the rings, at the local time `now` of the next frame. An event that means "at once" is due `delay` after
+    /// its arrival.
+    fn receive(&mut self, delay: Span, now: LocalTime) {
         // Each may hand something back: what finds no room waits, for nothing is freed here.
         while !self.stage.garbage.is_full()
             && let Ok(supply) = self.stage.supply.pop()
@@ -141,6 +153,7 @@ impl Renderer {
             self.take(supply);
         }
         while let Ok(estimate) = self.stage.estimates.pop() {
+            self.pulse.change(&self.estimate, &estimate, now);
             self.estimate = estimate;
         }
         let mut budget = self.settings.drain;
@@ -207,6 +220,11 @@ impl Renderer {
             channel[..frames].fill(0.0);
         }
         self.mixed = 0;
+        if self.settings.follow != Follow::Off {
+            let beat = self.pulse.beat(&horizon, first, frames, f64::from(self.settings.rate));
+            self.speed = beat.speed;
+            self.voices.beat(beat);
+        }
         let mut cursor = first;
         while let Some(placed) = self.schedule.next_before(end, &horizon) {
             cursor = placed.begin.max(cursor);
@@ -323,6 +341,9 @@ impl Renderer {
                 }
             }
             Action::Set { id, param, value, seconds } => {
+                // Long glides of what follows the ensemble's time must take as long on every card.
+                let is_speed = matches!(param, Param::Rate | Param::Freq);
+                let seconds = if is_speed { (f64::from(seconds) / self.speed) as f32 } else { seconds };
                 self.voices.set(id, param, value, in_frames(seconds), born);
             }
             Action::Stop(target) => {

@@ -57,6 +57,8 @@ pub struct Counters {
     pub stolen: AtomicU64,
     /// Streamed voices that ran out of frames from disk: frames of silence played instead.
     pub starved: AtomicU64,
+    /// Leaps and pauses of voices that were too far off the ensemble's time to work it off: after xruns, mostly.
+    pub leaps: AtomicU64,
     /// Frames rendered.
     pub frames: AtomicU64,
     /// Xruns the device reported.
@@ -67,6 +69,10 @@ pub struct Counters {
     pub pending: AtomicU32,
     /// Voices sounding now.
     pub voices: AtomicU32,
+    /// Voices whose speed follows the ensemble's time now.
+    pub following: AtomicU32,
+    /// How much faster than the sound card they go: of the one that is trimmed most [1e-9].
+    pub trim_ppb: AtomicI32,
     /// Time used of the time allowed, smoothed [1e-6 of a block's length].
     pub load_ppm: AtomicU32,
     /// The largest time used of the time allowed since last asked [1e-6].

@@ -18,6 +18,9 @@ const WINDOW: usize = 1_024;
 /// Frames of a clip per output frame, at most: more would overflow the position within the lifetime of a node.
 const MAX_STEP: f64 = (1 << 20) as f64;
 
+/// A step of one frame [frames * 2^32].
+const ONE: u64 = 1 << 32;
+
 /// An onset this close to a frame is taken to lie on it, so that an unpitched clip is a copy (frames). The time of a
 /// frame, rounded to a timetag, is a fiftieth of that off.
 const SNAP: f64 = 1.0 / 2_048.0;
@@ -32,6 +35,8 @@ pub(crate) struct Sampler {
     position: Position,
     /// Frames of the clip per output frame.
     step: Ramp,
+    /// How much faster than that it goes, to stay with the ensemble's time [1 is not at all].
+    pull: f64,
     /// What follows from the step while it rests.
     pace: Pace,
     output_rate: f64,
@@ -49,7 +54,7 @@ type Position = i128;
 struct Pace {
     /// Frames of the clip per output frame.
     step: f64,
-    /// The same [frames * 2^32].
+    /// The same, and the pull [frames * 2^32].
     fixed: u64,
     kernel: Kernel,
     /// Output frames that a window is enough for.
@@ -91,7 +96,8 @@ impl Sampler {
             interp,
             looped: play.looped,
             step: Ramp::new(step),
-            pace: Pace::new(interp, step),
+            pull: 1.0,
+            pace: Pace::new(interp, step, 1.0),
             output_rate: start.rate,
             starved: 0,
             clip,
@@ -124,6 +130,11 @@ impl Sampler {
         self.position >= self.end(Kernel::choose(self.interp, self.step.value()).reach())
     }
 
+    /// How long it sounds at its present speed, unless it is stopped [output frames].
+    pub(crate) fn lasts(&self) -> f64 {
+        self.end(0).saturating_sub(self.position) as f64 / 2f64.powi(32) / self.step.value()
+    }
+
     /// Hands the stream back.
     pub(crate) fn take_reader(&mut self) -> Option<Box<StreamReader>> {
         self.reader.take()
@@ -137,14 +148,14 @@ impl Sampler {
     /// Plays the next frames at a speed that does not change; how many it was: 0 at the end of the clip.
     fn steady(&mut self, run: &mut Run<'_>, from: usize) -> usize {
         if self.pace.step != self.step.value() {
-            self.pace = Pace::new(self.interp, self.step.value());
+            self.pace = Pace::new(self.interp, self.step.value(), self.pull);
         }
-        let Pace { step, fixed, kernel, room } = self.pace;
+        let Pace { fixed, kernel, room, .. } = self.pace;
         let reach = kernel.reach();
         let wanted = (run[0].len() - from).min(room);
         let fraction = self.position as u32;
 
-        if step == 1.0 {
+        if fixed == ONE {
             let plain = self.position as u32 == 0;
             let reach = if plain { 0 } else { reach };
             let count = self.frames_left(reach).min(wanted);
@@ -194,7 +205,7 @@ impl Sampler {
             places[count] = (position - (i128::from(first) << 32)) as u64;
             len = index + 2 * reach;
             count += 1;
-            position += fixed(step);
+            position += fixed(step * self.pull);
             self.step.skip(1);
         }
         let span = Span { first: first + 1 - reach as i64, len };
@@ -294,10 +305,11 @@ impl Sampler {
 }
 
 impl Pace {
-    fn new(interp: Interp, step: f64) -> Pace {
+    fn new(interp: Interp, step: f64, pull: f64) -> Pace {
+        // By the step alone: the little that the pull is must not switch kernels.
         let kernel = Kernel::choose(interp, step);
         let room = ((WINDOW - 2 * kernel.reach() - 2) as f64 / step) as usize;
-        Pace { step, fixed: fixed(step) as u64, kernel, room: room.max(1) }
+        Pace { step, fixed: fixed(step * pull) as u64, kernel, room: room.max(1) }
     }
 }
 
@@ -328,6 +340,17 @@ impl Source for Sampler {
             self.step.head_for(step(&self.clip, self.output_rate, value), frames);
         }
         param == Param::Rate
+    }
+
+    fn follow(&mut self, trim: f64) -> bool {
+        self.pull = 1.0 + trim;
+        self.pace.fixed = fixed(self.pace.step * self.pull) as u64;
+        true
+    }
+
+    fn leap(&mut self, frames: f64) -> bool {
+        self.position += fixed(self.step.leap(frames));
+        true
     }
 }
 

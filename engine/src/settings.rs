@@ -3,6 +3,7 @@
 //! Not for: what can change while it plays, which events do.
 
 use crate::event::LatePolicy;
+use crate::follow::Follow;
 use crate::interp::Interp;
 use crate::lane::DEFAULT_EVENTS;
 use crate::schedule::Onset;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub onset: Onset,
     /// How a clip is read between its frames.
     pub interp: Interp,
+    /// Which sounding voices follow the ensemble's time.
+    pub follow: Follow,
     /// Whether the output is kept below full scale.
     pub limiter: bool,
 }
@@ -55,6 +58,7 @@ impl Default for Settings {
             immediate: Immediate::default(),
             onset: Onset::default(),
             interp: Interp::default(),
+            follow: Follow::default(),
             limiter: true,
         }
     }

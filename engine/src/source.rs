@@ -68,6 +68,23 @@ pub trait Source: Send {
         let _ = (param, value, frames);
         false
     }
+
+    /// Goes through its sound by this much faster from here on [1; within 200 ppm of 0], until told otherwise: so it stays
+    /// with the ensemble's time, whatever the sound card's crystal does. `false`, the default, if it cannot; then it
+    /// keeps to the card's time.
+    ///
+    /// Asked once per block of a voice that follows ([`crate::Follow`]).
+    fn follow(&mut self, trim: f64) -> bool {
+        let _ = trim;
+        false
+    }
+
+    /// Leaps over so many frames of its sound (more than 0), because the sound card lost them. `false`, the default, if it
+    /// cannot; then it goes on where it was.
+    fn leap(&mut self, frames: f64) -> bool {
+        let _ = frames;
+        false
+    }
 }
 
 /// A source that events start by numbers: what a program registers at an OSC address of its own.

@@ -15,10 +15,14 @@ pub(crate) struct ToneSource {
     wave: Wave,
     output_rate: f64,
     freq: Ramp,
+    /// How much faster than that it goes, to stay with the ensemble's time [1 is not at all].
+    pull: f64,
     /// Of the next frame [cycles * 2^-64].
     phase: u64,
     /// The number of the next frame of noise.
     frame: u64,
+    /// How much further than that it is, which is less than a frame.
+    over: f64,
     seed: u64,
 }
 
@@ -33,8 +37,10 @@ impl ToneSource {
             wave: tone.wave,
             output_rate: start.rate,
             freq: Ramp::new(freq),
+            pull: 1.0,
             phase: fixed(((start.offset + start.skip) * freq / start.rate).rem_euclid(1.0)),
             frame: start.skip.round() as u64,
+            over: 0.0,
             seed: start.seed,
         }
     }
@@ -42,7 +48,7 @@ impl ToneSource {
     /// The phase of each of the next frames, and how far it moves by the one after; moves on.
     fn run_phases(&mut self, phases: &mut [u64], steps: &mut [u64]) {
         if self.freq.at_rest() {
-            let step = fixed(self.freq.value() / self.output_rate);
+            let step = fixed(self.freq.value() / self.output_rate * self.pull);
             steps.fill(step);
             for phase in phases {
                 *phase = self.phase;
@@ -52,9 +58,19 @@ impl ToneSource {
         }
         for (phase, step) in phases.iter_mut().zip(steps) {
             *phase = self.phase;
-            *step = fixed(self.freq.step() / self.output_rate);
+            *step = fixed(self.freq.step() / self.output_rate * self.pull);
             self.phase = self.phase.wrapping_add(*step);
         }
+    }
+}
+
+impl ToneSource {
+    /// Noise has no speed: a frame left out or told twice, now and then, is as white as any.
+    fn move_noise(&mut self, further: f64, frames: usize) {
+        self.over += further;
+        let whole = self.over.trunc();
+        self.over -= whole;
+        self.frame = self.frame.wrapping_add(frames as u64).wrapping_add_signed(whole as i64);
     }
 }
 
@@ -69,7 +85,7 @@ impl Source for ToneSource {
             for (i, out) in out.iter_mut().enumerate() {
                 *out = noise(self.seed, self.frame.wrapping_add(i as u64));
             }
-            self.frame = self.frame.wrapping_add(out.len() as u64);
+            self.move_noise(out.len() as f64 * (self.pull - 1.0), out.len());
             return Progress::Playing;
         }
         let (mut phases, mut steps) = ([0; MAX_RUN], [0; MAX_RUN]);
@@ -113,6 +129,18 @@ impl Source for ToneSource {
             self.freq.head_for(f64::from(value), frames);
         }
         param == Param::Freq
+    }
+
+    fn follow(&mut self, trim: f64) -> bool {
+        self.pull = 1.0 + trim;
+        true
+    }
+
+    fn leap(&mut self, frames: f64) -> bool {
+        let cycles = self.freq.leap(frames) / self.output_rate;
+        self.phase = self.phase.wrapping_add(fixed(cycles.fract()));
+        self.move_noise(frames, 0);
+        true
     }
 }
 

@@ -6,6 +6,7 @@
 use crate::clip::ClipId;
 use crate::envelope::Envelope;
 use crate::event::{Param, Target, VoiceId, VoiceShape};
+use crate::follow::{Beat, Follower, Gap, Order};
 use crate::ramp::{Ramp, Values};
 use crate::sampler::Sampler;
 use crate::simd;
@@ -43,6 +44,20 @@ pub(crate) enum Sound {
     Instrument { bank: u8, instance: u8 },
 }
 
+impl Sound {
+    /// What fills the frames: itself, or the instrument it names.
+    fn source<'a, 'b>(
+        &'a mut self,
+        instrument: Option<&'a mut (dyn Source + 'b)>,
+    ) -> Option<&'a mut (dyn Source + 'b)> {
+        match self {
+            Sound::Clip(sampler) => Some(sampler),
+            Sound::Tone(tone) => Some(tone),
+            Sound::Instrument { .. } => instrument,
+        }
+    }
+}
+
 /// One sounding voice.
 pub(crate) struct Voice {
     pub(crate) sound: Sound,
@@ -59,6 +74,19 @@ pub(crate) struct Voice {
     envelope: Envelope,
     /// Frames of silence before its source begins.
     wait: usize,
+    follower: Option<Follower>,
+    passage: Passage,
+}
+
+/// The way from where a voice is to where it should be, if that is too far to be worked off.
+#[derive(Clone, Copy)]
+enum Passage {
+    /// None, or it is behind.
+    Done,
+    /// Fading out, to leap then, and fade in over as many frames.
+    Out { fade: Ramp, frames: u32 },
+    /// Waiting for its time, and fading in.
+    In { wait: usize, fade: Ramp },
 }
 
 /// How long a sound fades in that is begun in its middle because it came late, or fades out that is stolen (s).
@@ -148,6 +176,8 @@ impl Voice {
             pan: Ramp::new(f64::from(shape.pan)),
             shares: [Resting { share: Share::Whole, pan: 0.0, amplitude: 1.0 }; 2],
             channel: shape.channel.map(usize::from),
+            follower: None,
+            passage: Passage::Done,
             envelope: Envelope::new(shape, start.rate, start.offset + start.skip),
         }
     }
@@ -159,6 +189,38 @@ impl Voice {
     /// Has it wait so many frames more.
     pub(crate) fn delay(&mut self, frames: usize) {
         self.wait += frames;
+    }
+
+    /// From its onset on it follows the ensemble's time.
+    pub(crate) fn follow(&mut self, follower: Follower) {
+        self.follower = Some(follower);
+    }
+
+    /// How much faster than the sound card it goes, if it follows the ensemble's time [1].
+    pub(crate) fn trim(&self) -> Option<f64> {
+        self.follower.and_then(|follower| follower.trim())
+    }
+
+    /// A part begins: corrects the speed; whether it begins to leap instead, over so many `fade` frames. An instrument is
+    /// what [`Voice::sound`] names.
+    pub(crate) fn beat(&mut self, instrument: Option<&mut dyn Source>, beat: &Beat, fade: u32) -> bool {
+        let sounds = self.wait == 0;
+        let Some(follower) = &mut self.follower else { return false };
+        let order = follower.beat(beat, sounds);
+        // Asked before a leap too: a source that cannot follow is not to be silenced for nothing.
+        if let Some(trim) = follower.trim()
+            && !self.sound.source(instrument).is_some_and(|source| source.follow(trim))
+        {
+            self.follower = None;
+            return false;
+        }
+        let leaps = order == Order::Leap && self.passage.is_clear();
+        if leaps {
+            let mut out = Ramp::new(self.passage.level());
+            out.head_for(0.0, fade);
+            self.passage = Passage::Out { fade: out, frames: fade };
+        }
+        leaps
     }
 
     /// Whether it was taken up ahead of its onset and has not sounded yet.
@@ -225,14 +287,35 @@ impl Voice {
             return true;
         }
 
-        let sounding = self.envelope.sounding(frames.len());
         let Scratch { runs, levels, gains, pans, shares } = scratch;
-        let source = match (&mut self.sound, instrument) {
-            (Sound::Clip(sampler), _) => sampler as &mut dyn Source,
-            (Sound::Tone(tone), _) => tone,
-            (Sound::Instrument { .. }, Some(instrument)) => instrument,
-            (Sound::Instrument { .. }, None) => return false,
-        };
+        let Some(source) = self.sound.source(instrument) else { return false };
+        if let Passage::Out { fade, frames: over } = self.passage
+            && fade.at_rest()
+        {
+            let mut fade = Ramp::new(0.0);
+            fade.head_for(1.0, over);
+            let wait = match self.follower.as_mut().map(Follower::gap) {
+                Some(Gap::Wait(wait)) => wait,
+                Some(Gap::Ahead(lost)) => {
+                    if source.leap(lost) {
+                        self.envelope.shift(lost);
+                    }
+                    0
+                }
+                None => 0,
+            };
+            self.passage = Passage::In { wait, fade };
+        }
+        if let Passage::In { wait, .. } = &mut self.passage {
+            let waited = (*wait).min(frames.len());
+            *wait -= waited;
+            frames.start += waited;
+            if frames.is_empty() {
+                return true;
+            }
+        }
+
+        let sounding = self.envelope.sounding(frames.len());
         let channels = source.channels().min(MAX_SOURCE_CHANNELS);
         let mut run = runs.each_mut().map(|run| &mut run[..sounding]);
         run[..channels].iter_mut().for_each(|channel| channel.fill(0.0));
@@ -240,6 +323,7 @@ impl Voice {
             Progress::Playing => sounding,
             Progress::Done(count) => count.min(sounding),
         };
+        self.passage.fade(run[..channels].iter_mut().map(|run| &mut run[..count]));
 
         let level = self.envelope.run(&mut levels[..count]);
         let gain = self.gain.run(&mut gains[..count]);
@@ -262,6 +346,9 @@ impl Voice {
                 simd::dispatch(Add { source: &runs[route.source][..count], output, level, gain, share });
             }
         }
+        if let Some(follower) = &mut self.follower {
+            self.envelope.shift(follower.played(count));
+        }
         count == frames.len()
     }
 
@@ -277,6 +364,36 @@ impl Voice {
                 let first = channel.unwrap_or(0);
                 [route(0, first, Share::BalancedLeft), route(1, first + 1, Share::BalancedRight)]
             }
+        }
+    }
+}
+
+impl Passage {
+    /// Whether another may begin.
+    fn is_clear(&self) -> bool {
+        matches!(self, Passage::Done | Passage::In { wait: 0, .. })
+    }
+
+    /// How loud the voice is on the way.
+    fn level(&self) -> f64 {
+        match self {
+            Passage::Done => 1.0,
+            Passage::Out { fade, .. } | Passage::In { fade, .. } => fade.value(),
+        }
+    }
+
+    /// Fades these frames, the same of each channel; moves on.
+    fn fade<'a>(&mut self, channels: impl Iterator<Item = &'a mut [f32]>) {
+        let (Passage::Out { fade, .. } | Passage::In { fade, .. }) = self else { return };
+        let before = *fade;
+        for channel in channels {
+            *fade = before;
+            for sample in channel {
+                *sample *= fade.step() as f32;
+            }
+        }
+        if fade.at_rest() && fade.target() == 1.0 {
+            *self = Passage::Done;
         }
     }
 }

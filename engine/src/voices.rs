@@ -5,13 +5,14 @@
 use crate::blep::Blep;
 use crate::clip::Clip;
 use crate::event::{Instrument as InstrumentEvent, Param, Play, Target, Tone, VoiceId};
+use crate::follow::{Beat, Follow, Follower};
 use crate::interp::{self, Interp};
 use crate::lane::{Bank, MAX_INSTRUMENTS};
 use crate::sampler::Sampler;
 use crate::source::{MAX_RUN, Source, Start};
 use crate::stream::StreamReader;
 use crate::tone::ToneSource;
-use crate::voice::{Born, Scratch, Sound, Voice};
+use crate::voice::{Born, DECLICK, Scratch, Sound, Voice};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -37,8 +38,24 @@ pub struct Voices {
     banks: Box<[Option<Bank>]>,
     rate: f64,
     interp: Interp,
+    follow: Follow,
+    /// The beat of the part in work, and how many of its frames are mixed.
+    beat: Option<Beat>,
+    since_beat: usize,
+    pulled: Pulled,
     stolen: u64,
     ended: Ended,
+}
+
+/// What following makes of the voices.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Pulled {
+    /// How many follow.
+    pub(crate) voices: u32,
+    /// How much faster than the sound card the one goes that is trimmed most [1].
+    pub(crate) trim: f64,
+    /// How many began to leap since last asked.
+    pub(crate) leaps: u64,
 }
 
 /// What voices leave behind.
@@ -73,9 +90,18 @@ impl Voices {
             banks: (0..MAX_INSTRUMENTS).map(|_| None).collect(),
             rate,
             interp,
+            follow: Follow::default(),
+            beat: None,
+            since_beat: 0,
+            pulled: Pulled::default(),
             stolen: 0,
             ended: Ended { starved: 0, readers: Vec::with_capacity(STREAMS) },
         }
+    }
+
+    /// The same, but these voices follow the ensemble's time.
+    pub fn following(self, follow: Follow) -> Voices {
+        Voices { follow, ..self }
     }
 
     /// How many frames before its onset a clip is to be started, for its interpolator to ring in full: at most
@@ -116,14 +142,17 @@ impl Voices {
     ) {
         let begin = self.begin_clip(play, &clip, start);
         let sampler = Sampler::new(play, clip, reader, begin.1, self.interp);
-        self.begin(Voice::new(Sound::Clip(sampler), Some(play.clip), &play.shape, begin, born));
+        let lasts = sampler.lasts() / self.rate;
+        let voice = Voice::new(Sound::Clip(sampler), Some(play.clip), &play.shape, begin, born);
+        self.begin(voice, begin, lasts.min(play.shape.lasts()));
     }
 
     /// Starts a tone.
     pub fn start_tone(&mut self, tone: &Tone, start: Start, born: Born) {
         let begin = start.after_silence(0);
         let source = ToneSource::new(tone, begin.1);
-        self.begin(Voice::new(Sound::Tone(source), None, &tone.shape, begin, born));
+        let voice = Voice::new(Sound::Tone(source), None, &tone.shape, begin, born);
+        self.begin(voice, begin, tone.shape.lasts());
     }
 
     /// Starts an instrument; `false` if there is no such bank. If all its instances sound, the oldest begins anew.
@@ -139,7 +168,8 @@ impl Voices {
             bank[usize::from(instance)].start(begin.1, &event.args);
         }
         let sound = Sound::Instrument { bank: event.bank, instance };
-        self.begin(Voice::new(sound, None, &event.shape, begin, born));
+        let voice = Voice::new(sound, None, &event.shape, begin, born);
+        self.begin(voice, begin, event.shape.lasts());
         true
     }
 
@@ -202,6 +232,33 @@ impl Voices {
         self.rate = rate;
     }
 
+    /// A part begins: voices that follow are told how fast to go through it.
+    pub(crate) fn beat(&mut self, beat: Beat) {
+        let Voices { sounding, banks, pulled, rate, .. } = self;
+        let fade = (DECLICK * *rate) as u32;
+        (pulled.voices, pulled.trim) = (0, 0.0);
+        for voice in sounding {
+            let source = match voice.sound {
+                Sound::Instrument { bank, instance } => instrument(banks, bank, instance),
+                _ => None,
+            };
+            pulled.leaps += u64::from(voice.beat(source, &beat, fade));
+            if let Some(trim) = voice.trim() {
+                pulled.voices += 1;
+                pulled.trim = if trim.abs() > pulled.trim.abs() { trim } else { pulled.trim };
+            }
+        }
+        self.beat = Some(beat);
+        self.since_beat = 0;
+    }
+
+    /// What following makes of the voices now.
+    pub(crate) fn take_pulled(&mut self) -> Pulled {
+        let pulled = self.pulled;
+        self.pulled.leaps = 0;
+        pulled
+    }
+
     /// Adds the next `frames.len()` frames of every voice to these frames of the bus, one slice per output channel.
     ///
     /// # Panics
@@ -225,6 +282,7 @@ impl Voices {
             from = to;
         }
         self.unmixed = self.unmixed.saturating_sub(frames.len());
+        self.since_beat += frames.len();
     }
 
     /// How many voices sound, those that were stolen left out.
@@ -262,7 +320,8 @@ impl Voices {
         self.ended.readers.pop()
     }
 
-    fn begin(&mut self, mut voice: Voice) {
+    /// Takes up a voice that waits and starts like this, and sounds for so long (s).
+    fn begin(&mut self, mut voice: Voice, (wait, start): (usize, Start), lasts: f64) {
         if voice.is_over() {
             // It came too late to be heard at all, and takes nobody's place.
             return self.ended.collect(&mut voice);
@@ -274,6 +333,12 @@ impl Voices {
             && let Some(quietest) = self.quietest_stolen()
         {
             self.drop_at(quietest);
+        }
+        if let Some(beat) = &self.beat
+            && self.follow.concerns(lasts)
+        {
+            let onset = (self.since_beat + self.unmixed + wait) as f64 - start.offset;
+            voice.follow(Follower::new(beat, onset, start.offset));
         }
         voice.delay(self.unmixed);
         self.sounding.push(voice);
