@@ -118,6 +118,7 @@ fn settings(args: &NodeArgs) -> Settings {
         immediate: args.immediate.into(),
         onset: args.onset.into(),
         interp: args.interp.into(),
+        follow: args.follow.into(),
         limiter: !args.no_limiter,
         ..usual
     }

@@ -103,6 +103,9 @@ pub(crate) struct NodeArgs {
     /// How samples are read between their frames
     #[arg(long, value_enum, default_value_t, help_heading = "Sound")]
     pub(crate) interp: Interp,
+    /// Which sounding voices keep to the ensemble's time, whatever the card's crystal does
+    #[arg(long, value_enum, default_value_t, help_heading = "Sound")]
+    pub(crate) follow: Follow,
     /// Let the output clip instead of limiting it (the limiter does nothing below -1 dBFS)
     #[arg(long, help_heading = "Sound")]
     pub(crate) no_limiter: bool,
@@ -187,6 +190,18 @@ pub(crate) enum Interp {
     Cubic,
 }
 
+/// Which voices follow the ensemble's time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Follow {
+    /// Those that sound for more than 3 s; shorter ones are played straight through
+    #[default]
+    Auto,
+    /// All of them
+    On,
+    /// None: each runs with the sound card
+    Off,
+}
+
 /// What the ensemble's time follows.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub(crate) enum Timescale {
@@ -262,6 +277,16 @@ impl From<Interp> for downbeat_engine::Interp {
         match interp {
             Interp::Sinc => downbeat_engine::Interp::Sinc,
             Interp::Cubic => downbeat_engine::Interp::Cubic,
+        }
+    }
+}
+
+impl From<Follow> for downbeat_engine::Follow {
+    fn from(follow: Follow) -> downbeat_engine::Follow {
+        match follow {
+            Follow::Auto => downbeat_engine::Follow::Auto,
+            Follow::On => downbeat_engine::Follow::On,
+            Follow::Off => downbeat_engine::Follow::Off,
         }
     }
 }

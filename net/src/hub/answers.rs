@@ -149,7 +149,7 @@ impl Hub {
             net.unsent.load(Ordering::Relaxed),
             net.spoiled.load(Ordering::Relaxed),
         ];
-        let pairs: [(&str, Arg<'_>); 33] = [
+        let pairs: [(&str, Arg<'_>); 36] = [
             ("name", self.config.name.as_str().into()),
             ("version", self.config.version.as_str().into()),
             ("state", state.as_str().into()),
@@ -172,6 +172,9 @@ impl Hub {
             ("full", int(self.tally.full + engine.refused.load(Ordering::Relaxed))),
             ("stolen", count(&engine.stolen)),
             ("starved", count(&engine.starved)),
+            ("following", int(engine.following.load(Ordering::Relaxed).into())),
+            ("trim_ppm", Arg::Float(engine.trim_ppb.load(Ordering::Relaxed) as f32 * 1e-3)),
+            ("leaps", count(&engine.leaps)),
             (
                 "packets",
                 int(net.packets.load(Ordering::Relaxed) + net.stream_packets.load(Ordering::Relaxed)),
