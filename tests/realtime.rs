@@ -114,7 +114,10 @@ fn send(control: &mut Control, block: u64, sent: &mut u64) {
         let _ = control.send(Event { when, from: Origin(1), late, action: action(*sent) });
     }
     if block.is_multiple_of(50) {
-        control.publish(ClockEstimate::new(LocalTime::from_ticks(0), EnsembleTime::from_bits(block)));
+        // To and fro, so that voices have to leap and to wait.
+        let moved = Span::from_millis(10 * (block as i64 / 50 % 2));
+        let ensemble = EnsembleTime::from_bits(block) + moved;
+        control.publish(ClockEstimate::new(LocalTime::from_ticks(0), ensemble));
     }
 }
 
@@ -143,6 +146,7 @@ fn the_callback_never_touches_the_heap() {
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
     // The test means nothing unless every path was walked.
     assert!(loudest > 0.1 && loudest <= 1.0, "{loudest}");
+    assert!(count(&counters.leaps) > 0);
     assert!(count(&counters.late) > 0 && count(&counters.dropped) > 0 && count(&counters.stolen) > 0);
 }
 
