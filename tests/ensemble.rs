@@ -1,7 +1,7 @@
 //! Nodes that agree on the time: found, followed, lost, succeeded, merged, lied to. In virtual time.
 
 use crate::lab::ensemble::{Ensemble, HostClock, Links, Seconds};
-use crate::lab::random::Random;
+use crate::report::random::Random;
 
 /// A wired network: 150 us and an exponential 25 us each way, one packet of a thousand lost.
 fn wired(seed: u64) -> Links {

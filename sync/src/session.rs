@@ -668,7 +668,7 @@ impl Session {
             .peers
             .iter()
             .filter(|(id, peer)| **id != own && peer.standing.leader == own && now - peer.heard < GONE)
-            .map(|(id, peer)| (peer.since(), *id, peer.address))
+            .map(|(id, peer)| (peer.known_since(), *id, peer.address))
             .collect();
         // Whoever came first succeeds first: it has the best idea of the ensemble's time.
         followers.sort_by(|a, b| (a.0 - b.0).cmp(&Span::ZERO).then(a.1.cmp(&b.1)));

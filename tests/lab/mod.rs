@@ -4,8 +4,6 @@ pub(crate) mod clock;
 pub(crate) mod ensemble;
 pub(crate) mod osc;
 mod process;
-#[path = "../../benches/report/random.rs"]
-pub(crate) mod random;
 mod sound;
 mod tap;
 

@@ -128,7 +128,7 @@ impl Peer {
     }
 
     /// When it became known.
-    pub(super) fn since(&self) -> LocalTime {
+    pub(super) fn known_since(&self) -> LocalTime {
         self.known
     }
 

@@ -1,1 +1,136 @@
+//! What a session does with single messages: right ones, old ones, forged ones. How many sessions get on with each other is
+//! tested in the lab.
 
+use super::*;
+
+const STEP: Span = Span::from_millis(10);
+
+fn wall(millis: i64) -> WallAnchor {
+    let since = Span::from_millis(millis);
+    WallAnchor {
+        local: LocalTime::from_ticks(1 << 40) + since,
+        wall: EnsembleTime::from_unix(Span::from_secs(1_800_000_000)) + since,
+        uncertainty: Span::ZERO,
+    }
+}
+
+fn session(id: u64) -> Session {
+    let config = SessionConfig { id: PeerId(id), secret: id * 31, ..SessionConfig::default() };
+    Session::new(config, wall(0))
+}
+
+fn address(n: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, n], 9_000))
+}
+
+/// What a session wants sent at `now`.
+fn said(session: &mut Session, now: WallAnchor) -> Vec<Output> {
+    session.advance(now);
+    std::iter::from_fn(|| session.poll(now.local)).collect()
+}
+
+/// A hello of a node that leads since an hour.
+fn hello(id: u64, count: u64) -> Message {
+    let now = wall(0);
+    let claim = Claim { priority: 0, session: 5, age: Span::from_secs(3_600), term: 0, followers: 0 };
+    let line = ClockEstimate::new(now.local, now.wall + Span::from_secs(7));
+    let standing = Standing { id: PeerId(id), leader: PeerId(id), claim, line };
+    Message::Hello(Hello { standing, count, known: Vec::new() })
+}
+
+/// Lets `two` hear and answer what `one` says, for so many steps of 10 ms from `from` (ms) on; 1 ms each way.
+fn converse(one: &mut Session, two: &mut Session, from: i64, steps: i64) {
+    let way = Span::from_millis(1);
+    for step in 0..steps {
+        let now = wall(from + 10 * step);
+        let to_two = said(one, now);
+        let to_one = said(two, now);
+        for (to, from, messages) in [(&mut *two, 1, to_two), (&mut *one, 2, to_one)] {
+            for output in messages {
+                let (Output::Send(_, message) | Output::Announce(message)) = output;
+                to.handle(now.local + way, address(from), &message);
+            }
+        }
+    }
+}
+
+#[test]
+fn whoever_was_there_first_is_followed_once_it_has_answered() {
+    let (mut old, mut new) = (session(9), session(1));
+    converse(&mut old, &mut new, 0, 1);
+    // The older one is told from the younger by its age alone.
+    old.born = old.born - Span::from_secs(60);
+    converse(&mut old, &mut new, 10, 150);
+    assert!(old.leads() && !new.leads());
+    assert_eq!(new.leader(), PeerId(9));
+}
+
+#[test]
+fn an_old_hello_said_again_makes_nobody_follow() {
+    let mut session = session(1);
+    // Nobody answers the questions that it leads to: whoever it was is gone.
+    for n in 0..200 {
+        let now = wall(10 * n);
+        session.handle(now.local, address(7), &hello(9, 3));
+        said(&mut session, now);
+        assert!(session.leads());
+    }
+    assert_eq!(session.tally().stray, 199);
+}
+
+#[test]
+fn an_answer_nobody_asked_for_is_counted_and_changes_nothing() {
+    let mut session = session(1);
+    session.handle(wall(0).local, address(7), &hello(9, 1));
+    said(&mut session, wall(1));
+    let Message::Hello(Hello { standing, .. }) = hello(9, 1) else { unreachable!("it is a hello") };
+    let before = session.estimate();
+    for nonce in 0..100 {
+        let at = wall(2).local;
+        let pong = Pong { standing, nonce, received: at, answered: at };
+        session.handle(at, address(7), &Message::Pong(pong));
+    }
+    assert!(session.leads());
+    assert_eq!((session.tally().stray, session.estimate()), (100, before));
+}
+
+#[test]
+fn its_own_voice_from_a_broadcast_is_nobody() {
+    let mut session = session(1);
+    let own: Vec<Output> = said(&mut session, wall(0));
+    for output in own {
+        let (Output::Send(_, message) | Output::Announce(message)) = output;
+        session.handle(wall(1).local, address(1), &message);
+    }
+    assert!(session.peers(wall(1).local).is_empty());
+}
+
+#[test]
+fn a_crowd_of_strangers_is_bounded_and_counted() {
+    let mut session = session(1);
+    let Message::Hello(Hello { mut standing, .. }) = hello(9, 1) else { unreachable!("it is a hello") };
+    for id in 2..2 + PEERS as u64 + 100 {
+        standing.id = PeerId(id);
+        let ping = Ping { standing, nonce: id };
+        session.handle(wall(0).local, address(3), &Message::Ping(ping));
+    }
+    assert_eq!(session.peers(wall(0).local).len(), PEERS);
+    assert_eq!(session.tally().dropped, 100);
+    // Each of those it knows is answered, once.
+    let answers = said(&mut session, wall(1));
+    let pongs = answers.iter().filter(|output| matches!(output, Output::Send(_, Message::Pong(_))));
+    assert_eq!(pongs.count(), PEERS.min(ANSWERS));
+}
+
+#[test]
+fn it_says_nothing_more_often_than_it_must() {
+    let mut session = session(1);
+    let mut sent = 0;
+    let mut now = wall(0);
+    for _ in 0..1_000 {
+        sent += said(&mut session, now).len();
+        now = WallAnchor { local: now.local + STEP, wall: now.wall + STEP, ..now };
+    }
+    // A heartbeat twice a second, for ten seconds.
+    assert!((20..=21).contains(&sent), "{sent}");
+}
