@@ -5,6 +5,7 @@
 mod accuracy;
 mod cli;
 mod clock;
+mod company;
 mod ensemble;
 mod ensemble_clients;
 mod interop;
