@@ -280,8 +280,9 @@ impl Line {
         let wander = JERK * (self.now - begin).powi(3);
         let floor = wander * wander + RESOLUTION * RESOLUTION;
         self.variance = few * quadratic(&bread, &meat, [0.5, -0.5, 0.0, 0.0]) + gaps + floor;
-        let slope = few * quadratic(&bread, &meat, [0.0, 0.0, 1.0, 0.0]);
-        self.rate_sigma = slope.sqrt() / self.window;
+        // What was believed before the stamps is known after them too.
+        let slope = few.min(FEW) * quadratic(&bread, &meat, [0.0, 0.0, 1.0, 0.0]);
+        self.rate_sigma = slope.sqrt().min(scaled[0]) / self.window;
         self.heights = spread.map(|spread| spread.lowest.map(|lowest| (-lowest).max(0.0)));
         let [forward, backward] = self.heights.map(|heights| heights[0]);
         let chance = HEIGHT_NOISE * HEIGHT_NOISE * (forward * forward + backward * backward);
