@@ -4,9 +4,8 @@
 
 use downbeat_engine::{Clip, Control, Offline, Settings, Streams};
 use downbeat_net::hub::Output;
-use downbeat_net::score::ScoreConfig;
 use downbeat_net::{Endpoint, Hub, HubConfig, NetCounters, osc};
-use downbeat_sync::{EnsembleTime, FollowWall, LocalTime, Span, WallAnchor};
+use downbeat_sync::{EnsembleTime, LocalTime, Span, WallAnchor};
 use std::sync::Arc;
 
 const BLOCK: usize = 64;
@@ -14,13 +13,7 @@ const BLOCK: usize = 64;
 fn node() -> (Hub, Offline) {
     let settings = Settings { voices: 8, agenda: 64, ..Settings::default() };
     let (control, offline): (Control, Offline) = Offline::new(settings, Streams::none());
-    let config = HubConfig {
-        name: "fuzzed".into(),
-        version: String::new(),
-        score: ScoreConfig::default(),
-        follow: FollowWall::Follow,
-    };
-    let mut hub = Hub::new(config, control, Arc::new(NetCounters::default()), at(Span::ZERO));
+    let mut hub = Hub::new(HubConfig::alone("fuzzed", ""), control, Arc::new(NetCounters::default()), at(Span::ZERO));
     let wave: Vec<f32> = (0..200).map(|n| (n as f32 * 0.3).sin()).collect();
     for (name, rate) in [("kick", 48_000), ("hat", 44_100)] {
         hub.add_sample(name, Arc::new(Clip::from_channels(rate, &[&wave]))).expect("there is room");
@@ -43,8 +36,8 @@ fn hear(offline: &mut Offline) -> f32 {
 }
 
 /// Takes the answers, and loads nothing.
-fn answer(hub: &mut Hub) {
-    while let Some(output) = hub.poll() {
+fn answer(hub: &mut Hub, now: LocalTime) {
+    while let Some(output) = hub.poll(now) {
         match output {
             Output::Send { packet, .. } => assert!(osc::read(&packet).all(|message| message.is_ok())),
             Output::Load(request) => hub.loaded(&request, Err("no disk here".into())),
@@ -61,7 +54,7 @@ libfuzzer_sys::fuzz_target!(|packets: Vec<Vec<u8>>| {
         hear(&mut offline);
         now = at((now.local - LocalTime::from_ticks(0)) + Span::from_ratio(BLOCK as i128, 48_000));
         hub.tick(now);
-        answer(&mut hub);
+        answer(&mut hub, now.local);
     }
     let mut good = Vec::new();
     for address in ["/panic", "/master/gain", "/master/mute"] {
