@@ -24,6 +24,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Node,
+    /// A node whose host's clocks are 1,234 s and 80 ppm off, and that follows the first engine.
+    Follower,
     Scsynth,
 }
 
@@ -31,6 +33,7 @@ impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::Node => "downbeat node",
+            Kind::Follower => "downbeat node, following",
             Kind::Scsynth => "scsynth OffsetOut",
         }
     }
@@ -40,25 +43,33 @@ impl Kind {
 pub(crate) struct Engine {
     pub(crate) kind: Kind,
     pub(crate) child: Child,
+    pub(crate) port: u16,
     socket: UdpSocket,
     synth: i32,
     packet: Vec<u8>,
 }
 
 impl Engine {
-    /// Starts one on the server that the environment names, and waits until it answers. `None` if it is not installed.
-    pub(crate) fn start(kind: Kind) -> Option<Engine> {
+    /// Starts one on the server that the environment names, and waits until it answers. `None` if it is not installed. `leader`
+    /// is the port of a node that a follower follows.
+    pub(crate) fn start(kind: Kind, leader: Option<u16>) -> Option<Engine> {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback is there");
-        let port = free_port().to_string();
+        let number = free_port();
+        let port = number.to_string();
         let mut command = match kind {
-            Kind::Node => {
+            Kind::Node | Kind::Follower => {
                 let mut command = Command::new(env!("CARGO_BIN_EXE_downbeat"));
                 command.args(["node", "--host", "jack", "--onset", "frame", "--no-limiter"]);
                 command.args(["--bind", "127.0.0.1", "--port", &port]);
                 match std::env::var_os(STATE) {
-                    Some(folder) => command.arg("--state").arg(folder),
-                    None => command.arg("--no-state"),
+                    // To a clock that is off the card's rate is another one.
+                    Some(folder) if kind == Kind::Node => command.arg("--state").arg(folder),
+                    _ => command.arg("--no-state"),
                 };
+                if let (Kind::Follower, Some(leader)) = (kind, leader) {
+                    command.args(["--sim-clock", "ppm=+80,offset=1234s"]);
+                    command.args(["--peer", &format!("127.0.0.1:{leader}")]);
+                }
                 command
             }
             Kind::Scsynth => {
@@ -71,7 +82,7 @@ impl Engine {
         let child = command.spawn().expect("the program was found");
         socket.connect(format!("127.0.0.1:{port}")).expect("loopback is there");
         socket.set_read_timeout(Some(Duration::from_millis(20))).expect("it is a timeout");
-        let mut engine = Engine { kind, child, socket, synth: 1_000, packet: Vec::new() };
+        let mut engine = Engine { kind, child, port: number, socket, synth: 1_000, packet: Vec::new() };
         engine.wait();
         if kind == Kind::Scsynth {
             engine.send("/d_recv", [Arg::Blob(&click_synth())]);
@@ -113,7 +124,7 @@ impl Engine {
         self.packet.clear();
         let mut bundle = BundleWriter::new(&mut self.packet, timetag);
         match self.kind {
-            Kind::Node => bundle.message("/click", [Arg::Float(1.0)]),
+            Kind::Node | Kind::Follower => bundle.message("/click", [Arg::Float(1.0)]),
             Kind::Scsynth => {
                 self.synth += 1;
                 let synth = [Arg::from("click"), Arg::Int(self.synth), Arg::Int(0), Arg::Int(0)];
@@ -126,7 +137,7 @@ impl Engine {
     /// A click as soon as may be.
     pub(crate) fn click_now(&mut self) {
         match self.kind {
-            Kind::Node => self.send("/click", [Arg::Float(1.0)]),
+            Kind::Node | Kind::Follower => self.send("/click", [Arg::Float(1.0)]),
             Kind::Scsynth => {
                 self.synth += 1;
                 let synth = self.synth;

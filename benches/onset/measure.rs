@@ -10,6 +10,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::time::Duration;
 
+/// How long a node follows another before it is judged.
+const SETTLING: Span = Span::from_secs(15);
 /// How long before its instant a click is sent.
 const LEAD: Span = Span::from_millis(150);
 /// Clicks further from their instant than this are not theirs: half of the least spacing, and more than the latency of two
@@ -22,7 +24,8 @@ pub(crate) fn run(what: &str) {
         "onsets-quick" => onsets(40),
         "immediate" => immediate(200),
         "xrun" => xrun(),
-        "two" => two_nodes(200),
+        "two" => two_nodes("two nodes", Kind::Node, Span::ZERO, 200),
+        "follow" => two_nodes("leader and follower", Kind::Follower, SETTLING, 600),
         "burst" => burst(2_000),
         other => panic!("there is no measurement {other}"),
     }
@@ -43,7 +46,8 @@ impl Stage {
         let mut engines: Vec<Engine> = Vec::new();
         for kind in kinds {
             let before = recorder.outputs();
-            let Some(engine) = Engine::start(*kind) else { continue };
+            let leader = engines.first().map(|engine| engine.port);
+            let Some(engine) = Engine::start(*kind, leader) else { continue };
             let output = loop {
                 if let Some(new) = recorder.outputs().into_iter().find(|port| !before.contains(port)) {
                     break new;
@@ -204,9 +208,10 @@ fn xrun() {
     }
 }
 
-fn two_nodes(count: u32) {
-    let stage = Stage::set(&[Kind::Node, Kind::Node]);
-    let instants = spaced(stage.began, count, 200, &mut Random(5));
+/// `second` beside a node; the first click comes so long after the start.
+fn two_nodes(name: &str, second: Kind, settling: Span, count: u32) {
+    let stage = Stage::set(&[Kind::Node, second]);
+    let instants = spaced(stage.began + settling, count, 200, &mut Random(5));
     let (take, _) = stage.play(&instants, |_, _| {});
     let line = Line::new(&take.cycles);
     let difference =
@@ -215,7 +220,8 @@ fn two_nodes(count: u32) {
     let constant = median(&differences);
     let within = differences.iter().filter(|d| (*d - constant).abs() < 1.5).count();
     let largest = differences.iter().map(|d| (d - constant).abs()).fold(0.0, f64::max);
-    print("two nodes", &[constant, 100.0 * within as f64 / f64::from(count), largest]);
+    let off: Vec<f64> = differences.iter().map(|d| (d - constant).abs()).collect();
+    print(name, &[constant, 100.0 * within as f64 / f64::from(count), quantile(&off, 0.99), largest]);
 }
 
 /// The packets are sent as fast as the system takes them. Clicks that fall on one frame add up, so each is due at a frame of
