@@ -81,7 +81,7 @@ pub enum Verdict {
 pub struct RateBelief {
     /// Ensemble seconds per local second, less one [1; 1e-6 is 1 ppm].
     pub rate: f64,
-    /// Its standard error [1].
+    /// Its standard error (1).
     pub sigma: f64,
 }
 
