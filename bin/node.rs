@@ -131,7 +131,13 @@ fn state_folder(args: &NodeArgs) -> Option<PathBuf> {
 }
 
 fn hub_config(args: &NodeArgs) -> HubConfig {
-    let score = ScoreConfig { horizon: args.horizon, events: args.events as usize, ..ScoreConfig::default() };
+    let score = ScoreConfig {
+        horizon: args.horizon,
+        events: args.events as usize,
+        timetags: args.timetags.into(),
+        sender_lead: args.sender_lead,
+        ..ScoreConfig::default()
+    };
     HubConfig { score, ..HubConfig::alone(&args.name, env!("CARGO_PKG_VERSION")) }
 }
 

@@ -88,8 +88,12 @@ struct Sender {
 
 impl Sender {
     fn new(control: Control, settings: &Settings) -> Sender {
-        let config =
-            ScoreConfig { horizon: Span::MAX, channels: settings.channels as u16, events: settings.agenda };
+        let config = ScoreConfig {
+            horizon: Span::MAX,
+            channels: settings.channels as u16,
+            events: settings.agenda,
+            ..ScoreConfig::default()
+        };
         let clock = ClockEstimate::new(LocalTime::from_ticks(0), EnsembleTime::from_bits(0));
         Sender { space: AddressSpace::new(config), control, clock, next: 0, refused: 0, requests: 0 }
     }

@@ -14,6 +14,7 @@ mod layout;
 mod node;
 mod readme;
 mod render;
+mod senders;
 
 /// Shared with the benchmarks: the random generator, and quantiles.
 #[path = "../benches/report/mod.rs"]

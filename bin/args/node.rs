@@ -113,6 +113,12 @@ pub(crate) struct NodeArgs {
     /// What the node's time does after the start
     #[arg(long, value_enum, default_value_t, help_heading = "Time")]
     pub(crate) timescale: Timescale,
+    /// What a timetag means. `sender` is for those whose clock is wrong (/sync/senders tells): only their rhythm is kept
+    #[arg(long, value_enum, default_value_t, help_heading = "Time")]
+    pub(crate) timetags: Timetags,
+    /// With --timetags sender: how long after a sender's fastest packets their events sound. More than its packets vary
+    #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = quantity::duration, help_heading = "Time")]
+    pub(crate) sender_lead: Span,
     /// Refuse timetags further ahead than this
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = quantity::duration, help_heading = "Time")]
     pub(crate) horizon: Span,
@@ -244,6 +250,16 @@ impl FromStr for SimClock {
     }
 }
 
+/// What a timetag means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Timetags {
+    /// A time of the clock that all nodes share
+    #[default]
+    Ensemble,
+    /// A time of the sender's own clock, whatever that says
+    Sender,
+}
+
 impl From<Late> for LatePolicy {
     fn from(late: Late) -> LatePolicy {
         match late {
@@ -287,6 +303,15 @@ impl From<Follow> for downbeat_engine::Follow {
             Follow::Auto => downbeat_engine::Follow::Auto,
             Follow::On => downbeat_engine::Follow::On,
             Follow::Off => downbeat_engine::Follow::Off,
+        }
+    }
+}
+
+impl From<Timetags> for downbeat_net::score::Timetags {
+    fn from(timetags: Timetags) -> downbeat_net::score::Timetags {
+        match timetags {
+            Timetags::Ensemble => downbeat_net::score::Timetags::Ensemble,
+            Timetags::Sender => downbeat_net::score::Timetags::Sender,
         }
     }
 }

@@ -27,6 +27,7 @@ mod estimator;
 mod exchange;
 mod frame_map;
 mod frames;
+mod sender;
 mod session;
 mod steer;
 mod time;
@@ -38,6 +39,7 @@ pub use estimator::{Estimator, RateBelief, SyncState, Verdict};
 pub use exchange::Exchange;
 pub use frame_map::FrameMap;
 pub use frames::{DeviceRate, FrameClock, FrameQuality};
+pub use sender::{SenderClock, SenderReport, SenderState};
 pub use session::{
     Claim, Hello, LEASE, Message, Output, PeerId, PeerReport, Ping, Pong, Session, SessionConfig,
     SessionTally, Standing,

@@ -6,9 +6,9 @@
 use super::{Hub, Output};
 use crate::endpoint::Endpoint;
 use crate::osc::{self, Arg};
-use crate::score::{Arrival, TimeForm};
+use crate::score::{Arrival, TimeForm, Timetags};
 use downbeat_engine::LatePolicy;
-use downbeat_sync::{EnsembleTime, Jump, PeerReport, Span, SyncState};
+use downbeat_sync::{EnsembleTime, Jump, PeerReport, SenderReport, SenderState, Span, SyncState};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -210,7 +210,17 @@ impl Hub {
         let leader = self.session.leader().to_string();
         let id = self.config.session.id.to_string();
         let wall = self.wall.wall - estimate.ensemble_at(self.wall.local);
-        let pairs: [(&str, Arg<'_>); 17] = [
+        let timetags = match self.score.timetags() {
+            Timetags::Ensemble => "ensemble",
+            Timetags::Sender => "sender",
+        };
+        let (mut senders, mut off, mut jumps) = (0, 0, 0);
+        for report in self.score.senders().filter_map(|(_, clock)| clock.report(&estimate)) {
+            senders += 1;
+            off += u64::from(report.state == SenderState::Off);
+            jumps += report.jumps;
+        }
+        let pairs: [(&str, Arg<'_>); 21] = [
             ("name", self.config.name.as_str().into()),
             ("id", id.as_str().into()),
             ("ensemble", self.config.membership.ensemble.as_str().into()),
@@ -228,6 +238,10 @@ impl Hub {
             ("outvoted", int(tally.outvoted.into())),
             ("strangers", int(self.tally.strangers)),
             ("refused", int(self.tally.unsealed + self.tally.malformed + tally.stray + tally.dropped)),
+            ("timetags", timetags.into()),
+            ("senders", int(senders)),
+            ("senders_off", int(off)),
+            ("senders_jumps", int(jumps)),
         ];
         self.out.pairs(to, "/sync/status/reply", &pairs);
         for peer in peers.iter().take(PEERS_TOLD) {
@@ -249,6 +263,33 @@ impl Hub {
         }
         pairs.extend(peer.round_trip.map(|trip| ("round_trip_ms", millis(trip))));
         self.out.pairs(to, "/sync/peer/reply", &pairs);
+    }
+
+    /// One message for each who sends timetags, those first who have been known for longest; one that says so if there are
+    /// none. The first is paid for; what the budget of answers does not allow for is counted.
+    pub(super) fn list_senders(&mut self, to: Endpoint) {
+        let estimate = self.session.estimate();
+        let mut reports: Vec<_> = self.score.senders().collect();
+        reports.sort_unstable_by_key(|(from, _)| from.0);
+        let mut told = 0;
+        for (from, clock) in reports {
+            let Some((sender, report)) = self.senders.key(from.0).zip(clock.report(&estimate)) else {
+                continue;
+            };
+            if told > 0 && !self.answers.take(self.now) {
+                self.tally.unanswered += 1;
+                continue;
+            }
+            told += 1;
+            let (sender, drift) = (sender.to_string(), report.drift);
+            let drift = drift.map(|drift| ["drift_ppm".into(), Arg::Float((drift * 1e6) as f32)]);
+            let pairs = sender_pairs(&sender, &report).into_iter();
+            let args = pairs.flat_map(|(key, value)| [key.into(), value]).chain(drift.into_iter().flatten());
+            self.out.send(to, "/sync/senders/reply", args);
+        }
+        if told == 0 {
+            self.out.send(to, "/sync/senders/reply", ["senders".into(), int(0)]);
+        }
     }
 
     /// Echoes what was asked, then tells the time at which it arrived.
@@ -273,6 +314,24 @@ impl Hub {
         let others = self.subscribers.iter().copied().filter(|to| *to != from);
         std::iter::once(from).chain(others).collect()
     }
+}
+
+fn sender_pairs<'a>(sender: &'a str, report: &SenderReport) -> [(&'static str, Arg<'a>); 7] {
+    let state = match report.state {
+        SenderState::New => "new",
+        SenderState::Right => "right",
+        SenderState::Off => "off",
+        SenderState::Varied => "varied",
+    };
+    [
+        ("sender", sender.into()),
+        ("packets", int(report.packets)),
+        ("state", state.into()),
+        ("lead_ms", millis(report.lead)),
+        ("bias_ms", millis(report.bias)),
+        ("spread_ms", millis(report.spread)),
+        ("jumps", int(report.jumps)),
+    ]
 }
 
 /// The two halves of a timetag's bits, as signed ints.

@@ -13,15 +13,16 @@
 //! | `/cancel/reply` | how many events were withdrawn | the sender |
 //! | `/sample/list/reply` | how many samples there are, then names; as many messages as it takes | the sender |
 //! | `/status/reply` | pairs: `name` `version` `state` `device` `rate` `channels` `buffer` `latency_ms` `cpu` `xruns` `voices` `pending` `late` and more | the sender |
-//! | `/sync/status/reply` | pairs: `role` `leader` `state` `drift_ppm` `error_ms` `bound_ms` `wall_ms` `epoch` `jumps` `peers` and more | the sender |
+//! | `/sync/status/reply` | pairs: `role` `leader` `state` `drift_ppm` `error_ms` `bound_ms` `wall_ms` `epoch` `jumps` `peers` `timetags` `senders` `senders_off` `senders_jumps` and more | the sender |
+//! | `/sync/senders/reply` | pairs: `sender` `packets` `state` `lead_ms` `bias_ms` `spread_ms` `jumps`, and `drift_ppm` once it is known; one message for each who sends timetags, or `senders` 0 | the sender |
 //! | `/sync/time/reply`, `/sync/time/ii/reply`, `/sync/time/s/reply` | what was asked, then the time the question arrived | the sender |
 //! | `/sync/peer/reply` | pairs: `id` `address` `role` `silent_s`, and of those that are asked `ahead_ms` `error_ms` `round_trip_ms` `doubted`; a message for each of the nearest nodes, after `/sync/status/reply` | the sender |
 //! | `/sync/jump` | seconds, epoch | subscribers |
 //!
 //! They are of types `i`, `f` and `s` only, which every peer can read; but for `/sync/time/reply` and what is echoed. Errors,
-//! and the answers that are longer than their questions (`/status`, `/sync/status`, `/sample/list`), are given up to a rate
-//! each, beyond which they are only counted: a flood is no reason to send a larger one, to whomever its packets name as
-//! their sender, nor to let good packets wait.
+//! and the answers that are longer than their questions (`/status`, `/sync/status`, `/sync/senders`, `/sample/list`), are
+//! given up to a rate each, beyond which they are only counted: a flood is no reason to send a larger one, to whomever its
+//! packets name as their sender, nor to let good packets wait.
 //!
 //! Not for: sockets (`reactor`), files (the loader behind [`Output::Load`]).
 
@@ -35,7 +36,7 @@ use crate::counters::NetCounters;
 use crate::endpoint::{ConnId, Endpoint};
 use crate::numbers::Numbers;
 use crate::osc;
-use crate::score::{Arrival, Reason, Request, Score, ScoreConfig};
+use crate::score::{Arrival, Reason, Request, SENDERS, Score, ScoreConfig};
 use crate::timing::{self, Membership, TimingError};
 use answers::Out;
 use budget::Budget;
@@ -48,8 +49,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Senders that are remembered, so that reports reach them.
-const SENDERS: usize = 1_024;
 /// Subscribers; beyond that, whoever subscribed longest ago by datagrams goes: nobody tells when such a one is gone.
 const SUBSCRIBERS: usize = 64;
 /// Samples that can be on their way from disk.
@@ -367,12 +366,15 @@ impl Hub {
                 }
             },
             Request::Notify(on) => self.subscribe(from, on),
-            Request::List | Request::Status | Request::SyncStatus if !self.answers.take(self.now) => {
+            Request::List | Request::Status | Request::SyncStatus | Request::Senders
+                if !self.answers.take(self.now) =>
+            {
                 self.tally.unanswered += 1;
             }
             Request::List => self.list(from),
             Request::Status => self.status(from),
             Request::SyncStatus => self.sync_status(from),
+            Request::Senders => self.list_senders(from),
             Request::Time { form, asked } => self.time(from, form, &asked, arrival),
         }
     }

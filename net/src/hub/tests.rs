@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::osc::{Arg, BundleWriter};
+use crate::score::Timetags;
 use downbeat_engine::device::{Format, Host, Standing};
 use downbeat_engine::{MAX_CLIPS, Offline, Settings, Streams};
 use downbeat_sync::EnsembleTime;
@@ -18,12 +19,19 @@ struct Lab {
 
 impl Lab {
     fn new(agenda: usize) -> Lab {
-        let settings = Settings { rate: RATE, agenda, limiter: false, ..Settings::default() };
+        Lab::with(ScoreConfig { events: agenda, ..ScoreConfig::default() })
+    }
+
+    /// One that keeps of timetags only the rhythm.
+    fn by_senders(agenda: usize) -> Lab {
+        let timetags = Timetags::Sender;
+        Lab::with(ScoreConfig { events: agenda, timetags, ..ScoreConfig::default() })
+    }
+
+    fn with(score: ScoreConfig) -> Lab {
+        let settings = Settings { rate: RATE, agenda: score.events, limiter: false, ..Settings::default() };
         let (control, offline) = Offline::new(settings, Streams::none());
-        let config = HubConfig {
-            score: ScoreConfig { events: agenda, ..ScoreConfig::default() },
-            ..HubConfig::alone("lab", "1.2.3")
-        };
+        let config = HubConfig { score, ..HubConfig::alone("lab", "1.2.3") };
         let now = LocalTime::from_ticks(0);
         let mut hub = Hub::new(config, control, Arc::default(), wall(now, Span::ZERO));
         hub.add_sample("kick", clip()).unwrap();
@@ -81,6 +89,16 @@ fn message(address: &str, args: &[Arg<'_>]) -> Vec<u8> {
 fn bundle(millis: i64, messages: &[Vec<u8>]) -> Vec<u8> {
     let mut packet = Vec::new();
     let mut bundle = BundleWriter::new(&mut packet, Span::from_millis(millis).ticks() as u64);
+    for message in messages {
+        bundle.packet(message).unwrap();
+    }
+    packet
+}
+
+/// A bundle that is due at once.
+fn bundle_now(messages: &[Vec<u8>]) -> Vec<u8> {
+    let mut packet = Vec::new();
+    let mut bundle = BundleWriter::new(&mut packet, osc::IMMEDIATELY);
     for message in messages {
         bundle.packet(message).unwrap();
     }
@@ -434,4 +452,99 @@ fn senders_are_remembered_up_to_a_number() {
     let said = lab.said();
     assert_eq!((said.len(), said[0].0), (SENDERS, peer(1)));
     assert_eq!(lab.hub.tally().orphaned, 1);
+}
+
+#[test]
+fn senders_are_measured_and_told_and_nobody_is_moved_unless_asked() {
+    let mut lab = Lab::new(512);
+    assert_eq!(lab.ask(peer(9), "/sync/senders", &[]), [(peer(9), "/sync/senders/reply senders 0".into())]);
+    let mut sound = Vec::new();
+    for step in 0..40i64 {
+        let click = || message("/click", &[Arg::Float(0.25)]);
+        lab.send(peer(1), &bundle(100 * step + 20, &[click()]));
+        lab.send(peer(2), &bundle(100 * step + 60_000, &[click()]));
+        // What has no time of its own is nobody's timetag.
+        lab.send(peer(3), &click());
+        sound.extend(lab.pass(100));
+    }
+    // The right one on its frames.
+    assert!((0..40).all(|step| sound[100 * step + 20] == 0.25), "{sound:?}");
+    let said = lab.ask(peer(9), "/sync/senders", &[]);
+    assert_eq!(said.len(), 2, "{said:?}");
+    let [right, off] = [&said[0].1, &said[1].1];
+    assert!(right.starts_with("/sync/senders/reply sender udp 10.0.0.1:1 packets 40 state right lead_ms "));
+    assert!(off.starts_with("/sync/senders/reply sender udp 10.0.0.1:2 packets 40 state off lead_ms "));
+    let number = |reply: &str, key: &str| {
+        let after = reply.split_once(&format!(" {key} ")).expect("the key is there").1;
+        after.split(' ').next().and_then(|word| word.parse::<f64>().ok()).expect("it is a number")
+    };
+    for (reply, lead, bias) in [(right, 20.0, -80.0), (off, 60_000.0, 59_900.0)] {
+        assert!((number(reply, "lead_ms") - lead).abs() < 0.01, "{reply}");
+        assert!((number(reply, "bias_ms") - bias).abs() < 0.01, "{reply}");
+        assert!(number(reply, "spread_ms") < 0.01 && number(reply, "jumps") == 0.0, "{reply}");
+    }
+    let status = &lab.ask(peer(9), "/sync/status", &[])[0].1;
+    let wanted = [("timetags", "ensemble"), ("senders", "2"), ("senders_off", "1"), ("senders_jumps", "0")];
+    for (key, wanted) in wanted {
+        assert_eq!(value(status, key), wanted, "{key}");
+    }
+}
+
+#[test]
+fn by_their_own_clocks_two_senders_keep_their_rhythms_at_once() {
+    let mut lab = Lab::by_senders(512);
+    let mut sound = Vec::new();
+    // One an hour ahead, one at 1000 s before its time; distances of 100 and 150 ms.
+    for step in 0..600i64 {
+        if step % 10 == 0 {
+            lab.send(peer(1), &bundle(10 * step + 3_600_000, &[message("/click", &[Arg::Float(0.25)])]));
+        }
+        if step % 15 == 0 {
+            // A bundle of two times, and a message that is due at once.
+            let late = bundle(10 * step + 1_000_040, &[message("/click", &[Arg::Float(0.0625)])]);
+            let now = message("/click", &[Arg::Float(0.5)]);
+            let soon = bundle(10 * step + 1_000_000, &[message("/click", &[Arg::Float(0.125)]), late]);
+            lab.send(peer(2), &soon);
+            lab.send(peer(2), &bundle_now(&[now]));
+        }
+        sound.extend(lab.pass(10));
+    }
+    let heard = |frame: i64| sound[frame as usize];
+    for step in 11..580i64 {
+        // One block after it came.
+        let at_once = if (step - 1) % 15 == 0 { 0.5 } else { 0.0 };
+        assert_eq!(heard(10 * step), expected(step, at_once), "at {} ms", 10 * step);
+    }
+    assert!(sound.iter().enumerate().all(|(frame, x)| frame % 10 == 0 || *x == 0.0));
+    assert_eq!(value(&lab.ask(peer(9), "/sync/status", &[])[0].1, "timetags"), "sender");
+
+    /// 100 ms after each was sent, and 140 ms the second of the bundle.
+    fn expected(step: i64, at_once: f32) -> f32 {
+        let due = |after: i64, every: i64| (step - after) % every == 0;
+        let one = if due(10, 10) { 0.25 } else { 0.0 };
+        let two = if due(10, 15) { 0.125 } else { 0.0 };
+        let three = if due(14, 15) { 0.0625 } else { 0.0 };
+        one + two + three + at_once
+    }
+}
+
+#[test]
+fn a_placed_event_may_be_no_further_ahead_than_any_other() {
+    let mut lab = Lab::by_senders(64);
+    let click = || message("/click", &[]);
+    lab.send(peer(1), &bundle(86_400_000, &[click()]));
+    assert_eq!(lab.said(), [], "a day ahead is no more than its clock's error");
+    lab.send(peer(1), &bundle(2 * 86_400_000, &[click()]));
+    assert!(lab.said()[0].1.contains("ahead, more than 3600 s"));
+}
+
+#[test]
+fn a_list_of_many_senders_is_cut_short_and_counted() {
+    let mut lab = Lab::new(4_096);
+    for port in 0..SENDERS as u16 {
+        lab.send(peer(port), &bundle(1, &[message("/click", &[])]));
+    }
+    let said = lab.ask(peer(9), "/sync/senders", &[]);
+    assert!(said.len() > 200 && said.len() < 300, "{}", said.len());
+    assert_eq!(lab.hub.tally().unanswered, (SENDERS - said.len()) as u64);
 }

@@ -52,6 +52,8 @@ pub enum Ask {
     Status,
     /// `/sync/status`
     SyncStatus,
+    /// `/sync/senders`
+    Senders,
     /// `/sync/time` and its other forms.
     Time(TimeForm),
 }
@@ -67,7 +69,7 @@ pub enum TimeForm {
     Text,
 }
 
-const BUILT_IN: [(&str, Method); 18] = [
+const BUILT_IN: [(&str, Method); 19] = [
     ("/cancel", Method::Cancel),
     ("/click", Method::Click),
     ("/master/gain", Method::MasterGain),
@@ -81,6 +83,7 @@ const BUILT_IN: [(&str, Method); 18] = [
     ("/set", Method::Set),
     ("/status", Method::Ask(Ask::Status)),
     ("/stop", Method::Stop),
+    ("/sync/senders", Method::Ask(Ask::Senders)),
     ("/sync/status", Method::Ask(Ask::SyncStatus)),
     ("/sync/time", Method::Ask(Ask::Time(TimeForm::Timetag))),
     ("/sync/time/ii", Method::Ask(Ask::Time(TimeForm::Ints))),
@@ -89,7 +92,7 @@ const BUILT_IN: [(&str, Method); 18] = [
 ];
 
 /// What nodes answer and announce; see [`Method::Answer`].
-const ANSWERS: [&str; 12] = [
+const ANSWERS: [&str; 13] = [
     "/cancel/reply",
     "/done",
     "/error",
@@ -98,6 +101,7 @@ const ANSWERS: [&str; 12] = [
     "/status/reply",
     "/sync/jump",
     "/sync/peer/reply",
+    "/sync/senders/reply",
     "/sync/status/reply",
     "/sync/time/ii/reply",
     "/sync/time/reply",
@@ -127,6 +131,7 @@ impl Method {
             Method::Ask(Ask::List) => "/sample/list",
             Method::Ask(Ask::Notify) => "/notify 0 or 1",
             Method::Ask(Ask::Status) => "/status",
+            Method::Ask(Ask::Senders) => "/sync/senders",
             Method::Ask(Ask::SyncStatus) => "/sync/status",
             Method::Ask(Ask::Time(TimeForm::Timetag)) => "/sync/time [anything]...",
             Method::Ask(Ask::Time(TimeForm::Ints)) => "/sync/time/ii [anything]...",

@@ -12,7 +12,7 @@
 //! | `/tone` | freq, then pairs |
 //! | `/set` | id, key, value `[seconds]` |
 //! | `/stop` | `[id or sample]`; an id goes first |
-//! | `/panic`, `/sample/list`, `/status`, `/sync/status` | |
+//! | `/panic`, `/sample/list`, `/status`, `/sync/status`, `/sync/senders` | |
 //! | `/cancel` | `[id]` |
 //! | `/master/gain`, `/master/mute` | value `[seconds]` |
 //! | `/sample/load` | name `[file]`; without a file it is the name and `.wav` |
@@ -32,6 +32,7 @@ mod methods;
 mod names;
 mod refusal;
 mod request;
+mod senders;
 #[cfg(test)]
 mod tests;
 
@@ -39,11 +40,13 @@ use crate::osc::{self, Message, Pattern, Timed};
 use book::Book;
 pub use book::{Ask, Method, TimeForm};
 use downbeat_engine::{ClipId, DEFAULT_EVENTS, Event, Origin, When};
-use downbeat_sync::{ClockEstimate, EnsembleTime, LocalTime, Span};
+use downbeat_sync::{ClockEstimate, EnsembleTime, LocalTime, SenderClock, Span};
 use keys::Ids;
 pub use keys::{Key, Keys};
 pub use refusal::{Range, Reason, Refusal};
 pub use request::Request;
+pub use senders::SENDERS;
+use senders::Senders;
 
 /// How often patterns may be held against an address for one packet: ten milliseconds of the worst ones (1.4 us on a
 /// short address, `benches/codec.rs`), a tenth of a millisecond of usual ones.
@@ -60,11 +63,31 @@ pub struct ScoreConfig {
     pub channels: u16,
     /// Most events of one packet: as many as the ring to the audio thread holds.
     pub events: usize,
+    /// What a timetag means.
+    pub timetags: Timetags,
+    /// By [`Timetags::Sender`], how long after the earliest arrivals of a sender its events are due.
+    pub sender_lead: Span,
+}
+
+/// What a timetag means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Timetags {
+    /// A time of the ensemble's clock.
+    #[default]
+    Ensemble,
+    /// A time of the sender's own clock, of which only the rhythm is kept: see [`SenderClock`].
+    Sender,
 }
 
 impl Default for ScoreConfig {
     fn default() -> Self {
-        ScoreConfig { horizon: Span::from_secs(3600), channels: 2, events: DEFAULT_EVENTS }
+        ScoreConfig {
+            horizon: Span::from_secs(3600),
+            channels: 2,
+            events: DEFAULT_EVENTS,
+            timetags: Timetags::default(),
+            sender_lead: Span::from_millis(100),
+        }
     }
 }
 
@@ -85,6 +108,7 @@ pub struct Score {
     config: ScoreConfig,
     book: Book,
     ids: Ids,
+    senders: Senders,
     staged: Staged,
     /// Methods a pattern reached, reused.
     reached: Vec<Method>,
@@ -107,6 +131,7 @@ impl Score {
     /// The built-in addresses.
     pub fn new(config: ScoreConfig) -> Score {
         Score {
+            senders: Senders::new(config.sender_lead),
             config,
             book: Book::new(),
             ids: Ids::new(NAMED_IDS),
@@ -124,7 +149,7 @@ impl Score {
         self.staged.events.clear();
         self.staged.requests.clear();
         self.staged.answers = 0;
-        let mut course = Course::new(arrival, self.config.horizon);
+        let mut course = Course::new(arrival, self.config.horizon, self.config.timetags);
         let mut known = Known { address: b"", method: None };
         for timed in osc::read(packet) {
             let timed = timed.map_err(|error| Refusal { address: b"", reason: error.into(), usage: "" })?;
@@ -169,6 +194,16 @@ impl Score {
         self.config.channels = channels;
     }
 
+    /// What a timetag means here.
+    pub fn timetags(&self) -> Timetags {
+        self.config.timetags
+    }
+
+    /// Everybody who sent timetags, of the last [`SENDERS`] who sent anything.
+    pub fn senders(&self) -> impl Iterator<Item = (Origin, &SenderClock)> {
+        self.senders.iter()
+    }
+
     /// How many voice ids were forgotten to make room for newer ones.
     pub fn ids_forgotten(&self) -> u64 {
         self.ids.forgotten()
@@ -181,7 +216,7 @@ impl Score {
         course: &mut Course<'_>,
         known: &mut Known<'p>,
     ) -> Result<(), Reason<'p>> {
-        course.move_to(timed.timetag)?;
+        course.move_to(timed.timetag, &mut self.senders)?;
         let address = timed.message.address();
         // The reader gives messages that begin alike the very same address.
         if !std::ptr::eq(address, known.address) {
@@ -225,6 +260,9 @@ struct Known<'p> {
 struct Course<'a> {
     arrival: &'a Arrival,
     horizon: Span,
+    timetags: Timetags,
+    /// Whether the packet's first timetag was held against its arrival.
+    measured: bool,
     timetag: u64,
     /// The time `timetag` means.
     when: When,
@@ -233,13 +271,20 @@ struct Course<'a> {
 }
 
 impl<'a> Course<'a> {
-    fn new(arrival: &'a Arrival, horizon: Span) -> Course<'a> {
-        let when = When::Arrived(arrival.at);
-        Course { arrival, horizon, timetag: osc::IMMEDIATELY, when, matches: MATCHES_PER_PACKET }
+    fn new(arrival: &'a Arrival, horizon: Span, timetags: Timetags) -> Course<'a> {
+        Course {
+            arrival,
+            horizon,
+            timetags,
+            measured: false,
+            timetag: osc::IMMEDIATELY,
+            when: When::Arrived(arrival.at),
+            matches: MATCHES_PER_PACKET,
+        }
     }
 
     #[inline]
-    fn move_to<'p>(&mut self, timetag: u64) -> Result<(), Reason<'p>> {
+    fn move_to<'p>(&mut self, timetag: u64, senders: &mut Senders) -> Result<(), Reason<'p>> {
         if timetag == self.timetag {
             return Ok(());
         }
@@ -247,6 +292,7 @@ impl<'a> Course<'a> {
         self.when = match EnsembleTime::from_timetag(timetag) {
             None => When::Arrived(self.arrival.at),
             Some(at) => {
+                let at = self.due(at, senders);
                 let ahead = at - self.arrival.clock.ensemble_at(self.arrival.at);
                 if ahead > self.horizon {
                     return Err(Reason::TooFarAhead { ahead, horizon: self.horizon });
@@ -255,5 +301,21 @@ impl<'a> Course<'a> {
             }
         };
         Ok(())
+    }
+
+    /// The time a timetag means.
+    #[inline(never)]
+    fn due(&mut self, timetag: EnsembleTime, senders: &mut Senders) -> EnsembleTime {
+        let sender = senders.of(self.arrival.from);
+        if !self.measured {
+            self.measured = true;
+            sender.take(self.arrival.at, timetag);
+        }
+        match self.timetags {
+            Timetags::Ensemble => timetag,
+            Timetags::Sender => {
+                sender.place(timetag).map_or(timetag, |at| self.arrival.clock.ensemble_at(at))
+            }
+        }
     }
 }

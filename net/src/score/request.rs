@@ -33,6 +33,8 @@ pub enum Request {
     Status,
     /// Tell how its clock is.
     SyncStatus,
+    /// Tell how those of its senders are.
+    Senders,
     /// Tell the ensemble time.
     Time {
         /// In which form.
@@ -60,6 +62,7 @@ impl Request {
             Ask::Notify => Request::Notify(keys::switch("the value", &mut args)?),
             Ask::Status => Request::Status,
             Ask::SyncStatus => Request::SyncStatus,
+            Ask::Senders => Request::Senders,
             Ask::Time(form) => return Ok(Request::Time { form, asked: message.bytes().to_vec() }),
         };
         end(&args)?;
