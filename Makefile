@@ -10,7 +10,7 @@ export DEBIAN_FRONTEND := noninteractive
 
 # To build; to test against real peers; to measure beside them.
 BUILD_PACKAGES := build-essential pkg-config libasound2-dev libjack-jackd2-dev
-TEST_PACKAGES := python3-venv puredata-core pd-osc pd-mrpeach-net liblo-tools jackd2
+TEST_PACKAGES := python3-venv puredata-core pd-osc pd-mrpeach-net liblo-tools jackd2 iproute2
 BENCH_PACKAGES := liblo-dev liboscpack-dev supercollider-server
 
 # The python-osc versions that the tests play with: the one most tutorials pin, and the newest.

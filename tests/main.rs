@@ -13,6 +13,7 @@ mod lab;
 mod layout;
 mod node;
 mod readme;
+mod relay;
 mod render;
 mod senders;
 
