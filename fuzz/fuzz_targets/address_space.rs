@@ -13,7 +13,8 @@ const BLOCK: usize = 64;
 fn node() -> (Hub, Offline) {
     let settings = Settings { voices: 8, agenda: 64, ..Settings::default() };
     let (control, offline): (Control, Offline) = Offline::new(settings, Streams::none());
-    let mut hub = Hub::new(HubConfig::alone("fuzzed", ""), control, Arc::new(NetCounters::default()), at(Span::ZERO));
+    let config = HubConfig::alone("fuzzed", "");
+    let mut hub = Hub::new(config, control, Arc::new(NetCounters::default()), at(Span::ZERO));
     let wave: Vec<f32> = (0..200).map(|n| (n as f32 * 0.3).sin()).collect();
     for (name, rate) in [("kick", 48_000), ("hat", 44_100)] {
         hub.add_sample(name, Arc::new(Clip::from_channels(rate, &[&wave]))).expect("there is room");
