@@ -87,11 +87,11 @@ fn replay(mut trace: impl BufRead, mut out: impl Write) -> anyhow::Result<()> {
 /// Seconds with any number of decimals as ticks, exactly: an `f64` of today's Unix time is 200 ns coarse.
 fn ticks(text: &str) -> Option<u64> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
-    let decimals = decimals.get(..decimals.len().min(18))?;
     let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if whole.is_empty() || !is_number(whole) || !is_number(decimals) {
         return None;
     }
+    let decimals = &decimals[..decimals.len().min(18)];
     let secs = whole.parse::<u64>().ok().filter(|secs| *secs < 1 << 32)?;
     let fraction = if decimals.is_empty() { 0 } else { decimals.parse::<u128>().ok()? };
     let scale = 10u128.pow(decimals.len() as u32);

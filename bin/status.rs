@@ -13,6 +13,8 @@ use std::thread;
 
 /// Once there is an answer, the rest of it is close behind.
 const REST: Span = Span::from_millis(150);
+/// How often it is looked whether all is there.
+const ROUND: Span = Span::from_millis(10);
 
 /// What a node answered.
 #[derive(Default)]
@@ -57,17 +59,21 @@ fn ask(target: &Target, wait: Span) -> anyhow::Result<Answers> {
         link.send(&packet)?;
     }
     let mut answers = Answers::default();
-    let end = clock.now() + wait;
+    let mut end = clock.now() + wait;
+    let mut heard = false;
     let mut left = wait;
     while left > Span::ZERO && !answers.are_whole() {
-        let round = if answers.node.is_some() || answers.clock.is_some() { left } else { REST };
-        let round = if round < left { round } else { left };
+        let round = if ROUND < left { ROUND } else { left };
         link.receive(clock, round, |packet| {
             for timed in osc::read(packet).filter_map(Result::ok) {
                 answers.take(&timed.message);
             }
             Ok(())
         })?;
+        if !heard && (answers.node.is_some() || answers.clock.is_some()) {
+            heard = true;
+            end = if (clock.now() + REST).is_before(end) { clock.now() + REST } else { end };
+        }
         left = end - clock.now();
     }
     if answers.node.is_none() && answers.clock.is_none() {

@@ -172,7 +172,7 @@ fn standing(args: &mut Args<'_>) -> Option<Standing> {
     let priority = u8::from(int(args)? > 0);
     let (session, age) = (long(args)? as u64, span(args)?);
     let claim = Claim { priority, session, age, term: int(args)? as u32, followers: int(args)? as u32 };
-    let (sigma, bound) = (span(args)?, span(args)?);
+    let (sigma, bound) = (span(args)?.max(Span::ZERO), span(args)?.max(Span::ZERO));
     let epoch = int(args)? as u32;
     let line = ClockEstimate::new(local(args)?, time(args)?).with_rate(rate(args)?);
     Some(Standing { id, leader, claim, line: line.with_error(sigma, bound).in_epoch(epoch) })
@@ -241,7 +241,7 @@ mod tests {
                 },
                 line: ClockEstimate::new(LocalTime::from_ticks(id), EnsembleTime::from_bits(session))
                     .with_rate(ticks as f64 * 1e-23)
-                    .with_error(Span::from_ticks(ticks / 3), Span::from_ticks(ticks / 2))
+                    .with_error(Span::from_ticks(ticks / 3).abs(), Span::from_ticks(ticks / 2).abs())
                     .in_epoch(epoch),
             },
         );

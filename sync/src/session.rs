@@ -23,6 +23,7 @@ use crate::{
 };
 use peer::{Peer, Use};
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 
 /// Nodes that are known at once; more are not taken notice of.
@@ -52,6 +53,8 @@ const ANSWERS: usize = 4_096;
 /// After so many claims two leaders weigh their ages differently, which they may within a message's delay: then the lower
 /// number leads.
 const STUBBORN: u32 = 10;
+/// Nodes that are asked at once whether they live, because they claim to lead.
+const CANDIDATES: usize = 4;
 /// Witnesses of a leader's time.
 const WITNESSES: usize = 2;
 /// Whoever was outvoted is not followed for so long.
@@ -173,8 +176,8 @@ impl Session {
         let timescale = Timescale::new(start, config.follow);
         let published = Steering::new(timescale.estimate());
         Session {
-            session: mix(config.secret ^ config.id.0),
-            nonces: config.secret,
+            session: draw(config.secret, 0),
+            nonces: 0,
             config,
             role: Role::Leading(Box::new(timescale)),
             published,
@@ -278,13 +281,16 @@ impl Session {
             self.tally.dropped += 1;
             return;
         }
+        let leader = self.leader();
         let peer = self.peers.entry(standing.id).or_insert_with(|| Peer::new(from, *standing, arrival));
         peer.heard = peer.heard.later(arrival);
         match message {
             Message::Hello(hello) => self.hear(hello, from, is_new, arrival),
             Message::Ping(ping) => {
-                // It may be an old one: whom it follows is all that it tells.
-                peer.standing.leader = standing.leader;
+                // It may be an old one, said again: of a leader it tells nothing, of others whom they follow.
+                if standing.id != leader {
+                    peer.standing.leader = standing.leader;
+                }
                 if self.answers.len() < ANSWERS {
                     self.answers.push_back((from, ping.nonce, arrival));
                 } else {
@@ -293,7 +299,9 @@ impl Session {
             }
             Message::Pong(pong) => self.learn(pong, from, arrival),
         }
-        self.consider(standing.id, from, arrival);
+        if !(matches!(message, Message::Ping(_)) && standing.id == leader) {
+            self.consider(standing.id, from, arrival);
+        }
     }
 
     /// Goes on with time. Tells of the jump of the published clock, if there was one.
@@ -312,15 +320,21 @@ impl Session {
                 let jump = timescale.look(now);
                 let line = timescale.estimate();
                 match jump {
-                    Some(_) => Some(self.published.jump(&line, local)),
+                    Some(_) => {
+                        let jump = self.published.jump(&line, local);
+                        // The session is no older for it.
+                        self.born += jump.by;
+                        Some(jump)
+                    }
                     None => {
                         self.published.adopt(&line);
                         None
                     }
                 }
             }
-            Role::Following { leader, .. } => {
-                let leader = *leader;
+            Role::Following { leader, since, .. } => {
+                let (leader, since) = (*leader, *since);
+                self.break_circle(leader, since, now);
                 self.mind_the_leader(leader, now);
                 self.steer(local)
             }
@@ -365,8 +379,8 @@ impl Session {
         };
         let due = *self.asked.iter().find(is_due)?;
         let peer = self.peers.get_mut(&due)?;
-        self.nonces = self.nonces.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let ping = peer.ask(now, mix(self.nonces), standing)?;
+        self.nonces += 1;
+        let ping = peer.ask(now, draw(self.config.secret, self.nonces), standing)?;
         Some(Output::Send(peer.address, Message::Ping(ping)))
     }
 
@@ -390,7 +404,10 @@ impl Session {
         }
         peer.count = hello.count;
         peer.vouched = Some(now);
-        peer.address = from;
+        // No seal covers where a packet comes from: who was found somewhere is not moved by a hello that somebody passes on.
+        if !peer.is_proven(now, LEASE) {
+            peer.address = from;
+        }
         peer.standing = hello.standing;
         if hello.standing.id == own {
             self.next_steer = now;
@@ -408,8 +425,11 @@ impl Session {
             .map(|(_, address)| *address)
             .take(SUCCESSORS)
             .collect();
-        for address in strangers {
-            self.greet(address, now);
+        // Who has not shown that it is where it says it is has nobody else spoken to either.
+        if self.peers.get(&hello.standing.id).is_some_and(|peer| peer.is_proven(now, FORGET)) {
+            for address in strangers {
+                self.greet(address, now);
+            }
         }
     }
 
@@ -465,14 +485,17 @@ impl Session {
         if id == own {
             return;
         }
-        let stubborn = peer.claims > STUBBORN && id < own;
+        let own_priority = u8::from(self.config.leader);
+        let stubborn = peer.claims > STUBBORN && id < own && theirs.claim.priority >= own_priority;
         let before = match &self.role {
             Role::Leading(_) => {
                 stubborn || election::goes_before((&theirs.claim, id), (&self.claim(now), own))
             }
             Role::Following { leader, .. } => match self.peers.get(leader) {
                 Some(leader) if leader.silent(now) < LEASE && !leader.is_banned(now) => {
-                    election::goes_before((&theirs.claim, id), (&leader.standing.claim, own))
+                    // What it said last is a while ago.
+                    let age = leader.standing.claim.age + leader.silent(now);
+                    election::goes_before((&theirs.claim, id), (&Claim { age, ..leader.standing.claim }, own))
                 }
                 _ => true,
             },
@@ -523,7 +546,9 @@ impl Session {
                 .collect(),
         };
         for (id, peer) in &mut self.peers {
-            let use_ = if Some(*id) == leader {
+            let use_ = if peer.is_banned(now) {
+                Use::None
+            } else if Some(*id) == leader {
                 Use::Leader
             } else if peer.used_as() == Use::Candidate && peer.deadline().is_some() {
                 Use::Candidate
@@ -555,6 +580,10 @@ impl Session {
 
     /// Asks a node a few questions, to learn whether it lives.
     fn probe(&mut self, id: PeerId, now: LocalTime) {
+        if !self.asked.contains(&id) && self.asked.len() >= 1 + WITNESSES + CANDIDATES {
+            self.tally.dropped += 1;
+            return;
+        }
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.probe(now);
             if !self.asked.contains(&id) {
@@ -563,11 +592,28 @@ impl Session {
         }
     }
 
+    /// Two nodes that began to follow each other at one moment would do so for ever: the lower number leads.
+    fn break_circle(&mut self, leader: PeerId, since: LocalTime, now: WallAnchor) {
+        let is_circle = self
+            .peers
+            .get(&leader)
+            .is_some_and(|peer| peer.standing.leader == self.config.id && peer.is_proven(now.local, LEASE));
+        if is_circle && now.local - since > LEASE && self.config.id < leader {
+            self.succeed(now);
+        }
+    }
+
     /// Whether the leader is still there; if not, who comes next.
     fn mind_the_leader(&mut self, leader: PeerId, now: WallAnchor) {
         let local = now.local;
+        if self.leads() {
+            return;
+        }
         let (silent, banned) = match self.peers.get(&leader) {
-            Some(peer) => (peer.silent(local), peer.is_banned(local)),
+            Some(peer) => match peer.banned_until().filter(|until| local.is_before(*until)) {
+                Some(until) => (local - (until - BANNED), true),
+                None => (peer.silent(local), false),
+            },
             None => (Span::MAX, false),
         };
         if !banned && silent < LEASE {
@@ -605,10 +651,10 @@ impl Session {
 
     /// Goes on as leader, with the time published so far.
     fn succeed(&mut self, now: WallAnchor) {
-        let timescale = Timescale::resume(self.published.line(), now, self.config.follow);
+        let timescale = Timescale::resume(self.published.straight(now.local), now, self.config.follow);
         self.published.adopt(&timescale.estimate());
         self.role = Role::Leading(Box::new(timescale));
-        self.term += 1;
+        self.term = self.term.saturating_add(1);
         self.tally.successions += 1;
         self.next_look = now.local + LOOK;
         self.next_hello = now.local;
@@ -627,6 +673,9 @@ impl Session {
         self.appoint(now);
         let Role::Following { leader, since, joined } = &mut self.role else { return None };
         let peer = self.peers.get(leader)?;
+        if peer.is_banned(now) {
+            return None;
+        }
         let target = peer.estimate(now)?;
         if !*joined && target.sigma > READY && now - *since < READY_AFTER {
             return None;
@@ -693,11 +742,12 @@ impl Session {
     }
 }
 
-/// A bijection that leaves no pattern (the finaliser of SplitMix64: Steele, Lea and Flood 2014).
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+/// The `n`-th number of a sequence that only the holder of the secret can continue: SipHash of both, as the standard library
+/// has it.
+fn draw(secret: u64, n: u64) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (secret, n).hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -19,13 +19,15 @@ const JUMP_SIGMAS: i64 = 4;
 #[derive(Clone, Debug)]
 pub struct Steering {
     line: ClockEstimate,
+    /// The rate without the bend.
+    straight: f64,
     jumps: u32,
 }
 
 impl Steering {
     /// Goes on with this line.
     pub fn new(line: ClockEstimate) -> Steering {
-        Steering { line, jumps: 0 }
+        Steering { line, straight: line.rate(), jumps: 0 }
     }
 
     /// The published clock, as of the last change.
@@ -45,6 +47,7 @@ impl Steering {
         if behind.abs() >= JUMP.max(doubtful) {
             return Some(self.jump(target, now));
         }
+        self.straight = target.rate();
         let bend = (behind.as_secs_f64() / BEND_SECS).clamp(-MAX_BEND, MAX_BEND);
         let here = self.line.anchored_at(now).with_rate(target.rate() + bend);
         self.line = here.with_error(target.sigma + behind.abs(), target.bound + behind.abs());
@@ -56,13 +59,20 @@ impl Steering {
         let by = self.behind(target, now);
         let epoch = self.line.epoch + 1;
         self.jumps += 1;
+        self.straight = target.rate();
         self.line = target.anchored_at(now).in_epoch(epoch);
         Jump { by, epoch }
     }
 
     /// Takes over a line that continues this one: its rate changes, the time it tells does not.
     pub fn adopt(&mut self, line: &ClockEstimate) {
+        self.straight = line.rate();
         self.line = line.in_epoch(self.line.epoch);
+    }
+
+    /// The time as published, going on at the rate that was aimed at, without the bend.
+    pub fn straight(&self, now: LocalTime) -> ClockEstimate {
+        self.line.anchored_at(now).with_rate(self.straight)
     }
 
     /// How far the published clock is behind `target`.

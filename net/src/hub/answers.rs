@@ -193,7 +193,7 @@ impl Hub {
         self.out.pairs(to, "/status/reply", &pairs);
     }
 
-    /// How the clock is, then a message for each of the nearest other nodes.
+    /// How the clock is, then a message for each of up to 16 other nodes.
     pub(super) fn sync_status(&mut self, to: Endpoint) {
         let now = self.now;
         let estimate = self.session.estimate().anchored_at(now);

@@ -28,6 +28,8 @@ const GOOD_INTERVAL: Span = Span::from_millis(500);
 /// A leader that is silent for so long is asked this often, so that its lease ends with many questions unanswered.
 const SILENT: Span = Span::from_millis(600);
 const URGENT_INTERVAL: Span = Span::from_millis(50);
+/// An answer that comes later proves nothing: somebody may have kept it.
+const PATIENCE: Span = Span::from_secs(2);
 /// A question is put off by up to this part of the interval, so that a thousand followers do not ask at one instant.
 const DITHER: f64 = 0.1;
 
@@ -117,6 +119,11 @@ impl Peer {
         self.banned.is_some_and(|until| now.is_before(until))
     }
 
+    /// Until when it is not to be followed.
+    pub(super) fn banned_until(&self) -> Option<LocalTime> {
+        self.banned
+    }
+
     /// Not to be followed for so long.
     pub(super) fn ban(&mut self, until: LocalTime) {
         self.banned = Some(until);
@@ -198,6 +205,10 @@ impl Peer {
             return None;
         };
         let (_, asked) = self.asked.remove(place);
+        if now - asked > PATIENCE {
+            self.stray += 1;
+            return None;
+        }
         self.proven = Some(now);
         self.vouched = Some(now);
         // What is estimated is its local clock. It takes the place of ensemble time there; its line makes that of it.
