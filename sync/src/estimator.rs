@@ -12,6 +12,7 @@
 mod gate;
 mod ladder;
 mod line;
+mod sums;
 
 use crate::{ClockEstimate, EnsembleTime, Exchange, LocalTime, Span};
 use gate::{Gate, Judgement, Stamps};
@@ -22,8 +23,9 @@ use line::{Belief, Cloud, Line, Seconds};
 const WINDOW: Seconds = 128.0;
 /// Stamps of each direction in the window, at most: 4 a second, and the first dense ones.
 const STAMPS: usize = 640;
-/// A fit for every so many-th part of what the window holds, so that a full one costs no more than a young one.
-const FITS_PER_WINDOW: f64 = 32.0;
+/// A fit for every so many-th part of what the window holds, so that a full one costs no more than a young one. A third more
+/// make nothing better.
+const FITS_PER_WINDOW: f64 = 24.0;
 /// Longer without a stamp is a gap: the line is held, until so many stamps have come, and its rate is believed.
 const GAP: Seconds = 3.0;
 const AFTER_GAP: u32 = 8;
@@ -45,6 +47,8 @@ const UNTRIED: f64 = 0.577;
 /// So many of a network's packets may be held up (Wi-Fi that saves power) without our knowing: the chance that all so far
 /// were.
 const HELD: f64 = 0.85;
+/// With fewer stamps a cloud is weeded at each fit: the gate lets in what it cannot judge yet.
+const GROWN: usize = 160;
 /// The window must span this much before the estimate counts as locked.
 const LOCKING: Seconds = 4.0;
 /// An estimate less sure than this is none any more.
@@ -165,6 +169,13 @@ impl Estimator {
                 self.doubted += 1;
                 return Verdict::Doubted;
             }
+            Judgement::Lower => {
+                for stamps in self.gate.take_dissent() {
+                    self.push(&stamps);
+                }
+                self.next_fit = 0.0;
+                Verdict::Used
+            }
             Judgement::Move => {
                 self.moved();
                 Verdict::Moved
@@ -270,9 +281,12 @@ impl Estimator {
             None => Line::guess(now, WINDOW, self.clouds.each_ref().map(Cloud::lowest), self.belief.rate),
         };
         let mut line = self.ladder.fit(&start, &self.clouds, &self.belief, span);
+        if self.clouds[0].x.len() < GROWN && self.weed(&line) {
+            line = self.ladder.fit(&line, &self.clouds, &self.belief, span);
+        }
         for side in 0..2 {
             while gate::is_lonely(&line, side, self.clouds[side].x.len()) {
-                self.clouds[side].remove_lowest(&line, side);
+                self.clouds[side].drop_lowest(&line, side);
                 self.doubted += 1;
                 line = self.ladder.fit(&line, &self.clouds, &self.belief, span);
             }
@@ -280,6 +294,24 @@ impl Estimator {
         self.bound = [0, 1].map(|side| self.clouds[side].hard_limit(&line, side, HARD_CURVE));
         self.line = Some(line);
         self.next_fit = now + (span / FITS_PER_WINDOW).min(WINDOW / FITS_PER_WINDOW);
+    }
+
+    /// Takes wrong stamps out of clouds that are too young for the gate to know them. Says whether there were any.
+    fn weed(&mut self, line: &Line) -> bool {
+        let before = self.doubted;
+        let slack = gate::TOLERANCE + 4.0 * line.rate_sigma * self.span();
+        let limits = [0, 1].map(|side| self.clouds[side].limits(line, side));
+        let least = gate::consent(&limits);
+        for (side, cloud) in self.clouds.iter_mut().enumerate() {
+            self.doubted += cloud.drop_below(line, side, least[side] - slack);
+            let mut limits = cloud.limits(line, side);
+            limits.sort_by(f64::total_cmp);
+            let lonely = gate::lonely(&limits);
+            if lonely > 0 {
+                self.doubted += cloud.drop_below(line, side, limits[lonely]);
+            }
+        }
+        self.doubted > before
     }
 
     fn sigma(&self, line: &Line, x: Seconds) -> Seconds {

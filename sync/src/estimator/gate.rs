@@ -6,7 +6,11 @@
 //! before it is sent, so either the stamp or the line is wrong; this is a proof, not a statistic. The other lies on the
 //! early side of its edge, farther than any stamp so far. Single ones are wrong stamps (a corrupt packet, a virtual
 //! machine's clock) and poison an edge, so they wait outside. If enough of them agree with each other, and nothing that
-//! came since rules them out, the other clock was set or the path has changed.
+//! came since rules them out, the other clock was set; or the network is only faster than it ever was, if they are not late by as
+//! much the other way.
+//!
+//! A young cloud cannot tell yet what is early. It is weeded at each fit: of stamps that exclude each other the minority is
+//! wrong, and so are a few far below all the others.
 
 use super::line::{Line, Seconds};
 
@@ -18,7 +22,7 @@ const MEMORY: Seconds = 4.0;
 /// How many are remembered.
 const DISSENTERS: usize = 8;
 /// What the hard interval may be missed by: stamps of this much error, and of the line's standard errors.
-const TOLERANCE: Seconds = 20e-6;
+pub(super) const TOLERANCE: Seconds = 20e-6;
 const SIGMAS: f64 = 4.0;
 /// Below its edge by so many times what the lowest stamp so far is, so many times the spacing that stamps of such deviation
 /// have above a hard floor, and those standard errors: that is farther than noise.
@@ -26,6 +30,11 @@ const FAR_BELOW: f64 = 3.0;
 const SPACINGS: f64 = 10.0;
 /// So many stamps make a cloud whose edge can be trusted.
 const MATURE: usize = 24;
+/// In a crowd of so many, stamps are lonely below a gap of so many times the distance from there to the middle; they are no
+/// more than this part of it.
+const CROWD: usize = 16;
+const LONELY: f64 = 1.0;
+const FEW_WRONG: usize = 8;
 
 /// Both stamps of an exchange: when, and what they bound the offset by (s). See [`super::line::Cloud`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,6 +50,8 @@ pub(super) enum Judgement {
     Use,
     /// Keep it out.
     Doubt,
+    /// Let it in with its likes: the network can be faster than it was so far.
+    Lower,
     /// Forget everything else: it and its likes are right.
     Move,
 }
@@ -72,17 +83,67 @@ impl Gate {
         }
         self.dissent.push((*stamps, impossible));
         let proofs = self.dissent.iter().filter(|(_, impossible)| *impossible).count();
-        if proofs >= CONFIRM || self.dissent.len() >= CONFIRM_EARLY {
+        if proofs >= CONFIRM || (self.dissent.len() >= CONFIRM_EARLY && !self.is_floor(line)) {
             Judgement::Move
+        } else if self.dissent.len() >= CONFIRM_EARLY {
+            Judgement::Lower
         } else {
             Judgement::Doubt
         }
     }
 
-    /// The stamps that made [`Judgement::Move`].
+    /// Whether the dissenters only came faster than any before them. If the other clock was set, what is early one way is as
+    /// late the other way.
+    fn is_floor(&self, line: &Line) -> bool {
+        let earliest = [0, 1].map(|side| {
+            let residuals =
+                self.dissent.iter().map(|(stamps, _)| line.residual(side, stamps.x[side], stamps.y[side]));
+            residuals.fold(f64::INFINITY, f64::min)
+        });
+        let (early, other) = (earliest[0].min(earliest[1]), earliest[0].max(earliest[1]));
+        other < -0.5 * early
+    }
+
+    /// The stamps that made [`Judgement::Move`] or [`Judgement::Lower`].
     pub(super) fn take_dissent(&mut self) -> Vec<Stamps> {
         std::mem::take(&mut self.dissent).into_iter().map(|(stamps, _)| stamps).collect()
     }
+}
+
+/// How many of a cloud's lowest stamps are so far below all others that they must be wrong.
+///
+/// `residuals` are ascending. Of a law with a hard floor the lowest of n are as far apart as the n-th part of the distance
+/// from there to the middle, of one with the softest floor a third of it.
+pub(super) fn lonely(residuals: &[Seconds]) -> usize {
+    let count = residuals.len();
+    if count < CROWD {
+        return 0;
+    }
+    let middle = residuals[count / 2];
+    let is_gap = |low: &usize| {
+        let (below, above) = (residuals[low - 1], residuals[*low]);
+        above - below > TOLERANCE && above - below > LONELY * (middle - above)
+    };
+    (1..=count / FEW_WRONG).filter(is_gap).max().unwrap_or(0)
+}
+
+/// The least limit of each direction that is not refuted: where the offset can be, most limits agree (Marzullo 1984), and one
+/// that excludes this place is wrong. `limits` are what each stamp bounds the offset, or for the backward direction the
+/// negative offset, by from above.
+pub(super) fn consent(limits: &[Vec<Seconds>; 2]) -> [Seconds; 2] {
+    let [forward, backward] = limits;
+    let least = |limits: &[Seconds]| limits.iter().copied().fold(f64::INFINITY, f64::min);
+    let all = [least(forward), least(backward)];
+    if all[0] + all[1] >= 0.0 {
+        return all;
+    }
+    let held = |offset: Seconds| {
+        let forward = forward.iter().filter(|limit| **limit >= offset).count();
+        forward + backward.iter().filter(|limit| **limit >= -offset).count()
+    };
+    let places = forward.iter().copied().chain(backward.iter().map(|limit| -limit));
+    let offset = places.max_by_key(|offset| held(*offset)).unwrap_or(0.0);
+    [offset, -offset]
 }
 
 /// Whether the lowest stamp of a cloud of so many is so lonely that it must be wrong.
@@ -106,4 +167,38 @@ fn agree(one: &Stamps, other: &Stamps, line: &Line, tolerance: Seconds) -> bool 
     };
     let (one, other) = (above(one), above(other));
     one[0].min(other[0]) + one[1].min(other[1]) > -tolerance
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_limits_that_exclude_each_other_the_minority_is_wrong() {
+        // The offset is 1; delays are 0.2 to 0.4. One stamp of each direction is 5 early.
+        let forward = vec![1.2, 1.3, -3.8, 1.4];
+        let backward = vec![-0.8, -0.7, -0.6, -5.7];
+        let [least_forward, least_backward] = consent(&[forward, backward]);
+        assert!((0.8..=1.2).contains(&least_forward), "{least_forward}");
+        assert!((-1.2..=-0.8).contains(&least_backward), "{least_backward}");
+        // Those that agree are all right.
+        assert_eq!(consent(&[vec![1.2, 1.3], vec![-0.8, -0.7]]), [1.2, -0.8]);
+    }
+
+    #[test]
+    fn a_few_far_below_all_others_are_lonely() {
+        let crowd: Vec<f64> = (0..32).map(|n| 1e-3 * f64::from(n)).collect();
+        assert_eq!(lonely(&crowd), 0);
+        for wrong in 1..=4 {
+            let mut residuals = crowd.clone();
+            for (n, residual) in residuals.iter_mut().enumerate().take(wrong) {
+                *residual = -0.05 + 1e-3 * n as f64;
+            }
+            assert_eq!(lonely(&residuals), wrong);
+        }
+        // Too many to be an accident.
+        let mut residuals = crowd;
+        residuals[..8].fill(-0.05);
+        assert_eq!(lonely(&residuals), 0);
+    }
 }

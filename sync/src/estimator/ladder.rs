@@ -6,21 +6,25 @@
 //! the rest is noise. One with a soft floor (many queues, retransmissions) has none: there the middle of the cloud is known
 //! far better than its edge. A third thing counts: where the two directions have different laws, the offset is wrong by half
 //! the difference of the distances from the fitted edge to the true one, and so the lowest edge is the best. Each rung is an
-//! asymmetry; beside the rung in use its neighbours are fitted too, and the predicted mean square errors (sandwich variance
-//! and squared bias), smoothed over some twenty fits, decide.
+//! asymmetry. Now and then others than the rung in use are fitted too: its neighbours, and in turn all pairs of the ladder, for
+//! there may be worse rungs between it and the best. The predicted mean square errors (sandwich variance and squared bias),
+//! smoothed over two minutes, decide; what contradicts them strongly is learned at once.
 
 use super::line::{Belief, Cloud, Line};
 
 /// What a late stamp weighs against an early one, rung by rung.
 const RUNGS: [f64; 9] = [1.0, 0.25, 0.06, 0.015, 0.004, 0.001, 2.5e-4, 6e-5, 1.5e-5];
 /// While the window is younger than this (s), all rungs are tried at every fit, not only the neighbours.
-const YOUNG: f64 = 64.0;
-/// Then the neighbours are tried at every so many-th fit.
-const ROUNDS: u32 = 4;
+const YOUNG: f64 = 120.0;
+/// Then others are tried at every so many-th fit.
+const ROUNDS: u32 = 8;
 /// Where a ladder begins.
 const FIRST: usize = 4;
-/// Weight of the newest fit in the smoothed errors.
-const GAIN: f64 = 0.1;
+/// For so long a fit counts in the smoothed errors (s).
+const MEMORY: f64 = 120.0;
+/// A fit whose own error is so many times what is known of its rung tells of another network: it weighs at least so much.
+const UPSET: f64 = 4.0;
+const RELEARN: f64 = 0.5;
 /// Weight of the newest fit in the smoothed distances from rung to rung.
 const SLOW: f64 = 0.03;
 /// The smoothed logarithm of a variance lies so much below the logarithm of its mean.
@@ -61,9 +65,12 @@ impl Rung {
         if !(line.variance.is_finite() && line.variance > 0.0 && line.bias.is_finite()) {
             return;
         }
+        let since = self.line.map_or(f64::INFINITY, |before| line.now - before.now);
         self.line = Some(*line);
         self.fits += 1;
-        let gain = GAIN.max(1.0 / f64::from(self.fits));
+        let gain = (1.0 - (-since / MEMORY).exp()).max(1.0 / f64::from(self.fits));
+        let is_upset = line.error() > UPSET * self.error();
+        let gain = if is_upset { gain.max(RELEARN) } else { gain };
         self.log_variance += gain * (line.variance.ln() - self.log_variance);
         self.bias += gain * (line.bias * line.bias - self.bias);
     }
@@ -79,19 +86,29 @@ impl Ladder {
         let last = RUNGS.len() - 1;
         let current = self.rung.unwrap_or(FIRST);
         self.round += 1;
-        let (low, high) = if span < YOUNG {
-            (0, last)
-        } else if !self.round.is_multiple_of(ROUNDS) {
-            return self.try_rung(current, start, clouds, belief);
+        let mut tried = [false; RUNGS.len()];
+        if span < YOUNG {
+            tried = [true; RUNGS.len()];
         } else {
-            let low = current.saturating_sub(1).min(last - 2);
-            (low, low + 2)
-        };
-        let mut lines = [*start; RUNGS.len()];
-        for (rung, line) in lines.iter_mut().enumerate().take(high + 1).skip(low) {
-            *line = self.try_rung(rung, start, clouds, belief);
+            tried[current] = true;
+            match self.round % (2 * ROUNDS) {
+                0 => {
+                    let low = current.saturating_sub(1).min(last - 2);
+                    tried[low..=low + 2].fill(true);
+                }
+                // The neighbours may both be worse than what lies behind them.
+                ROUNDS => {
+                    let pair = (self.round / (2 * ROUNDS)) as usize % last;
+                    tried[pair..=pair + 1].fill(true);
+                }
+                _ => {}
+            }
         }
-        for rung in low..high {
+        let mut lines = [*start; RUNGS.len()];
+        for rung in (0..=last).filter(|rung| tried[*rung]) {
+            lines[rung] = self.try_rung(rung, start, clouds, belief);
+        }
+        for rung in (0..last).filter(|rung| tried[*rung] && tried[rung + 1]) {
             let gain = SLOW.max(1.0 / f64::from(self.known[rung].fits.max(1)));
             for side in 0..2 {
                 let drop = lines[rung].edge(side) - lines[rung + 1].edge(side);
@@ -100,14 +117,14 @@ impl Ladder {
             }
         }
         let mut best = current;
-        for rung in low..=high {
+        for rung in (0..=last).filter(|rung| tried[*rung]) {
             let handicap = if best == current { BETTER } else { 1.0 };
             if self.known[rung].error() * handicap < self.known[best].error() {
                 best = rung;
             }
         }
         self.rung = Some(best);
-        self.unseen = self.unseen_bias(best.clamp(1, last - 1).clamp(low + 1, high - 1), best, &lines[best]);
+        self.unseen = self.unseen_bias(best.clamp(1, last - 1), best, &lines[best]);
         lines[best]
     }
 

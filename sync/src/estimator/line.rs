@@ -5,33 +5,32 @@
 //! A packet is never early. Forward stamps lie above the true offset by the network's delay, backward stamps below it, so
 //! each direction has an edge, and the offset lies between the two. Both edges share one slope and one curvature: the
 //! clocks' drift against each other, and its change. What fits is an expectile (asymmetric least squares: Newey and Powell
-//! 1987): a stamp on the early side of the edge weighs 1, one on the late side `asymmetry`, and beyond [`HUBER`] mean
+//! 1987): a stamp on the early side of the edge weighs 1, one on the late side `asymmetry`, and beyond some mean
 //! deviations it counts in proportion only (Huber 1964). With a tiny asymmetry this is the convex hull of Moon, Skelly and
 //! Towsley (INFOCOM 1999); with 1 it is robust regression; in between lies every low quantile. Drift and curvature are
-//! shrunk towards what is believed of them (ridge), in the units of the noise found, so that two stamps are enough for a
-//! first answer and a minute of them overrules any belief.
+//! shrunk towards what is believed of them (ridge), so that two stamps are enough for a first answer and a minute of them
+//! overrules any belief. Each direction counts in units of the noise found in it: where a radio holds back what comes down,
+//! what goes up tells the drift.
 //!
 //! The standard error is the sandwich estimate of M-estimators (Huber 1967; White 1982), widened while few stamps touch
 //! the edge.
 
+use super::sums::{Sieve, Sums};
+
 /// Seconds.
 pub(super) type Seconds = f64;
 
-/// A late stamp beyond so many deviations counts in proportion, not squared.
-const HUBER: f64 = 6.0;
-/// A deviation is the mean of those that are bounded by so many of it: a scale that stands when half of all stamps are wild.
-const BOUNDED: f64 = 1.5;
 /// Newton steps at most; a warm start takes one or two.
 const STEPS: usize = 12;
 /// A step that moves the edges by less than this part of the mean deviation is the last.
-const SETTLED: f64 = 1e-3;
+const SETTLED: f64 = 1e-2;
 /// The mean deviation's floor: stamps are no finer.
 const DEVIATION_MIN: Seconds = 1e-7;
 /// What unmodelled change of the curvature shifts the offset by, for a window of length w: this times w³ [1/s²]. The
 /// oscillator of the lab's profiles, 0.5 ppm in and out over ten minutes, would be at 5e-11 / 120.
 const JERK: f64 = 5e-11 / 120.0;
 /// The finest a stamp can be told (s).
-const RESOLUTION: Seconds = 1e-7;
+pub(super) const RESOLUTION: Seconds = 1e-7;
 /// How the sandwich's variance is widened for few stamps at the edge: by 1 + 40 / n². Found in the lab: less, and
 /// the ladder chooses edges that only chance makes look sharp.
 const FEW: f64 = 40.0;
@@ -41,8 +40,6 @@ const GAPS: f64 = 1.0;
 const HEIGHT_NOISE: f64 = 0.12;
 /// The sign with which slope and curvature enter each direction's `y`.
 const SIGN: [f64; 2] = [1.0, -1.0];
-/// Lanes of the sums: independent additions, which a processor does at once.
-const LANES: usize = 2;
 
 /// The stamps of one direction: `y` is never below the edge by more than noise, whichever the direction.
 #[derive(Clone, Debug, Default)]
@@ -60,8 +57,9 @@ impl Cloud {
             self.x.remove(0);
             self.y.remove(0);
         }
-        self.x.push(x);
-        self.y.push(y);
+        let place = self.x.partition_point(|before| *before <= x);
+        self.x.insert(place, x);
+        self.y.insert(place, y);
     }
 
     /// Forgets what is older than `begin`.
@@ -76,14 +74,31 @@ impl Cloud {
         self.y.iter().copied().fold(f64::INFINITY, f64::min)
     }
 
-    /// Takes the lowest stamp out.
-    pub(super) fn remove_lowest(&mut self, line: &Line, side: usize) {
+    /// What each stamp bounds this direction's offset by from above, at the line's instant, by the line's drift.
+    pub(super) fn limits(&self, line: &Line, side: usize) -> Vec<Seconds> {
+        self.x.iter().zip(&self.y).map(|(x, y)| line.residual(side, *x, *y) + line.edge(side)).collect()
+    }
+
+    /// Takes out the lowest stamp.
+    pub(super) fn drop_lowest(&mut self, line: &Line, side: usize) {
         let residual = |n: &usize| line.residual(side, self.x[*n], self.y[*n]);
-        let lowest = (0..self.x.len()).min_by(|a, b| residual(a).total_cmp(&residual(b)));
-        if let Some(lowest) = lowest {
+        if let Some(lowest) = (0..self.x.len()).min_by(|a, b| residual(a).total_cmp(&residual(b))) {
             self.x.remove(lowest);
             self.y.remove(lowest);
         }
+    }
+
+    /// Takes out the stamps whose limits are less than that. Returns how many there were.
+    pub(super) fn drop_below(&mut self, line: &Line, side: usize, least: Seconds) -> u64 {
+        let before = self.x.len();
+        let keep: Vec<bool> = self.limits(line, side).iter().map(|limit| *limit >= least).collect();
+        let kept = |values: &mut Vec<Seconds>| {
+            let mut keep = keep.iter();
+            values.retain(|_| *keep.next().unwrap_or(&true));
+        };
+        kept(&mut self.x);
+        kept(&mut self.y);
+        (before - self.x.len()) as u64
     }
 
     /// How far the line's offset is from the nearest limit that a stamp of this direction proves, if its drift is known
@@ -126,32 +141,6 @@ pub(super) struct Line {
     pub(super) rate_sigma: f64,
     /// How far the three lowest stamps lie below each edge (s).
     pub(super) heights: [[Seconds; 3]; 2],
-}
-
-/// Weighted sums over a cloud, by powers of the position.
-#[derive(Clone, Copy, Default)]
-struct Sums {
-    /// Of the weights, powers 0 to 4.
-    weight: [f64; 5],
-    /// Of the weighted residuals, powers 0 to 2.
-    score: [f64; 3],
-    /// Of the squares of weighted residuals.
-    squared: f64,
-    /// Mean of the absolute residuals, bounded.
-    deviation: Seconds,
-    /// That, per stamp.
-    spacing: Seconds,
-}
-
-/// What the sandwich is made of besides.
-#[derive(Clone, Copy)]
-struct Spread {
-    /// Sums of the squares of weighted residuals, powers 0 to 4.
-    squared: [f64; 5],
-    /// How many stamps are on the early side.
-    early: f64,
-    /// The three lowest residuals.
-    lowest: [Seconds; 3],
 }
 
 type Matrix = [[f64; 4]; 4];
@@ -235,8 +224,10 @@ impl Line {
         let scaled = belief.scaled(self.window);
         let mut sums = [Sums::default(); 2];
         for _ in 0..STEPS {
-            sums = line.sums(clouds, asymmetry);
-            let ridge = ridge(&sums, scaled);
+            sums = [0, 1].map(|side| {
+                Sums::of(&line.sieve(side, asymmetry), &clouds[side].x, &clouds[side].y).in_units_of_noise()
+            });
+            let ridge = scaled.map(|sigma| 1.0 / (sigma * sigma));
             let [forward, backward] = &sums;
             let step = solve(
                 normal(&forward.weight, &backward.weight, ridge),
@@ -257,24 +248,49 @@ impl Line {
                 break;
             }
         }
-        line.judge(clouds, asymmetry, &sums, scaled);
+        line.judge(clouds, &sums, scaled);
         line
     }
 
+    /// What a direction's stamps are held against.
+    fn sieve(&self, side: usize, asymmetry: f64) -> Sieve {
+        let [slope, curve] = [self.at[2], self.at[3]].map(|part| SIGN[side] * part);
+        let (now, per_second) = (self.now, 1.0 / self.window);
+        Sieve {
+            now,
+            per_second,
+            edge: self.at[side],
+            slope,
+            curve,
+            deviation: self.deviations[side],
+            asymmetry,
+        }
+    }
+
+    /// The three lowest residuals of a cloud.
+    fn lowest(&self, side: usize, cloud: &Cloud) -> [Seconds; 3] {
+        let mut lowest = [f64::INFINITY; 3];
+        for (x, y) in cloud.x.iter().zip(&cloud.y) {
+            let residual = self.residual(side, *x, *y);
+            if residual < lowest[2] {
+                lowest[2] = residual;
+                lowest.sort_by(f64::total_cmp);
+            }
+        }
+        lowest
+    }
+
     /// How sure the line is, whose sums these are.
-    fn judge(&mut self, clouds: &[Cloud; 2], asymmetry: f64, sums: &[Sums; 2], scaled: [f64; 2]) {
-        let spread = [0, 1].map(|side| self.spread(side, &clouds[side], asymmetry));
-        let ridge = ridge(sums, scaled);
+    fn judge(&mut self, clouds: &[Cloud; 2], sums: &[Sums; 2], scaled: [f64; 2]) {
+        let lowest = [0, 1].map(|side| self.lowest(side, &clouds[side]));
+        let ridge = scaled.map(|sigma| 1.0 / (sigma * sigma));
         let bread = normal(&sums[0].weight, &sums[1].weight, ridge);
         // A belief of standard deviation σ is one more observation, whose score has the variance ridge² σ².
-        let meat = normal(
-            &spread[0].squared,
-            &spread[1].squared,
-            [0, 1].map(|term| (ridge[term] * scaled[term]).powi(2)),
-        );
-        let touching = spread[0].early.min(spread[1].early);
+        let meat =
+            normal(&sums[0].spread, &sums[1].spread, [0, 1].map(|term| (ridge[term] * scaled[term]).powi(2)));
+        let touching = sums[0].early.min(sums[1].early);
         let few = 1.0 + FEW / (touching.powi(2) + 0.3);
-        let gaps = spread.map(|spread| (spread.lowest[1] - spread.lowest[0]).powi(2));
+        let gaps = lowest.map(|lowest| (lowest[1] - lowest[0]).powi(2));
         let gaps = GAPS * (gaps[0] + gaps[1]) / (touching + 1.0);
         let begin = clouds[0].x.first().zip(clouds[1].x.first()).map_or(self.now, |(f, b)| f.max(*b));
         let wander = JERK * (self.now - begin).powi(3);
@@ -283,96 +299,11 @@ impl Line {
         // What was believed before the stamps is known after them too.
         let slope = few.min(FEW) * quadratic(&bread, &meat, [0.0, 0.0, 1.0, 0.0]);
         self.rate_sigma = slope.sqrt().min(scaled[0]) / self.window;
-        self.heights = spread.map(|spread| spread.lowest.map(|lowest| (-lowest).max(0.0)));
+        self.heights = lowest.map(|lowest| lowest.map(|lowest| (-lowest).max(0.0)));
         let [forward, backward] = self.heights.map(|heights| heights[0]);
         let chance = HEIGHT_NOISE * HEIGHT_NOISE * (forward * forward + backward * backward);
         self.bias = 0.5 * ((forward - backward).powi(2) - chance).max(0.0).sqrt();
     }
-
-    fn sums(&self, clouds: &[Cloud; 2], asymmetry: f64) -> [Sums; 2] {
-        [0, 1].map(|side| {
-            let cloud = &clouds[side];
-            let limit = BOUNDED * self.deviations[side];
-            let total = self.pass(side, cloud, asymmetry, |s, w, residual| {
-                let (score, s2, far) = (w * residual, s * s, residual.abs());
-                let bounded = if far < limit { far } else { limit };
-                let w2 = w * s2;
-                [w, w * s, w2, w2 * s, w2 * s2, score, score * s, score * s2, score * score, bounded]
-            });
-            let count = cloud.x.len().max(1) as f64;
-            Sums {
-                weight: [total[0], total[1], total[2], total[3], total[4]],
-                score: [total[5], total[6], total[7]],
-                squared: total[8],
-                deviation: total[9] / count,
-                spacing: total[9] / (count * count),
-            }
-        })
-    }
-
-    fn spread(&self, side: usize, cloud: &Cloud, asymmetry: f64) -> Spread {
-        let mut lowest = [f64::INFINITY; 3];
-        let total = self.pass(side, cloud, asymmetry, |s, weight, residual| {
-            let (g, s2) = ((weight * residual).powi(2), s * s);
-            let g2 = g * s2;
-            lowest[2] = lowest[2].min(residual.max(lowest[1]));
-            lowest[1] = lowest[1].min(residual.max(lowest[0]));
-            lowest[0] = lowest[0].min(residual);
-            [g, g * s, g2, g2 * s, g2 * s2, if residual < 0.0 { 1.0 } else { 0.0 }]
-        });
-        let [a, b, c, d, e, early] = total;
-        Spread { squared: [a, b, c, d, e], early, lowest }
-    }
-
-    /// One pass over a cloud: for each stamp what `each` makes of its position, weight and residual, summed.
-    #[inline(always)]
-    fn pass<const N: usize>(
-        &self,
-        side: usize,
-        cloud: &Cloud,
-        asymmetry: f64,
-        mut each: impl FnMut(f64, f64, Seconds) -> [f64; N],
-    ) -> [f64; N] {
-        let limit = HUBER * self.deviations[side];
-        let late = asymmetry * limit;
-        let edge = self.at[side];
-        let [slope, curve] = [self.at[2], self.at[3]].map(|part| SIGN[side] * part);
-        let scale = 1.0 / self.window;
-        let mut one = |x: f64, y: f64| {
-            let s = (x - self.now) * scale;
-            let residual = y - edge - s * (slope + s * curve);
-            let bounded = if residual > limit { residual } else { limit };
-            let weight = if residual < 0.0 { 1.0 } else { late / bounded };
-            each(s, weight, residual)
-        };
-        let mut sums = [[0.0; LANES]; N];
-        let (xs, ys) = (cloud.x.chunks_exact(LANES), cloud.y.chunks_exact(LANES));
-        let rest = xs.remainder().iter().zip(ys.remainder());
-        for (x, y) in xs.zip(ys) {
-            let terms: [[f64; N]; LANES] = std::array::from_fn(|lane| one(x[lane], y[lane]));
-            for n in 0..N {
-                for lane in 0..LANES {
-                    sums[n][lane] += terms[lane][n];
-                }
-            }
-        }
-        for (x, y) in rest {
-            let terms = one(*x, *y);
-            for n in 0..N {
-                sums[n][0] += terms[n];
-            }
-        }
-        sums.map(|lanes| lanes.iter().sum())
-    }
-}
-
-/// What each belief weighs: the variance of one unit of weight, in the noise found, over the belief's own.
-fn ridge(sums: &[Sums; 2], scaled: [f64; 2]) -> [f64; 2] {
-    let noise = (sums[0].squared + sums[1].squared) / (sums[0].weight[0] + sums[1].weight[0]);
-    // Few stamps may all lie on the edge: their noise is no less than the spacing of so many stamps above a hard floor.
-    let spacing = 0.5 * (sums[0].spacing.powi(2) + sums[1].spacing.powi(2));
-    let noise = noise.max(spacing).max(RESOLUTION * RESOLUTION);
-    scaled.map(|sigma| noise / (sigma * sigma))
 }
 
 /// The matrix of the normal equations, from sums by powers of the position.

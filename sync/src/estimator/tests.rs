@@ -107,3 +107,30 @@ fn a_remembered_drift_needs_no_learning() {
     let known = error_after(RateBelief { rate: -60e-6, sigma: 0.5e-6 });
     assert!(known < 50e-6 && error_after(RateBelief::default()) > 10.0 * known);
 }
+
+#[test]
+fn wrong_stamps_among_the_first_do_not_hide_each_other() {
+    let mut estimator = Estimator::new(RateBelief::default());
+    for n in 0..60 {
+        let mut exchange = exchange(0.02 * f64::from(n), 0.0, delay(2 * n), delay(2 * n + 1));
+        if [4, 9, 14].contains(&n) {
+            exchange.received = exchange.received - Span::from_micros(140);
+        }
+        estimator.take(&exchange);
+    }
+    assert!(error(&estimator, 1.2, 0.0).abs() < 10e-6, "{}", error(&estimator, 1.2, 0.0));
+    assert_eq!(estimator.counts(), (3, 0));
+}
+
+#[test]
+fn a_network_that_turns_out_faster_is_no_step() {
+    let mut estimator = Estimator::new(RateBelief::default());
+    for n in 0..400 {
+        // Both ways a millisecond less from the fiftieth second on.
+        let less = if n >= 200 { 0.0 } else { 1e-3 };
+        let t = 0.25 * f64::from(n);
+        estimator.take(&exchange(t, 0.0, less + delay(2 * n), less + delay(2 * n + 1)));
+    }
+    assert_eq!(estimator.counts().1, 0);
+    assert!(error(&estimator, 100.0, 0.0).abs() < 10e-6);
+}
