@@ -1,5 +1,6 @@
 //! Nodes that agree on the time: found, followed, lost, succeeded, merged, lied to. In virtual time.
 
+use crate::lab::clock::Profile;
 use crate::lab::ensemble::{Ensemble, HostClock, Links, Seconds};
 use crate::report::random::Random;
 
@@ -175,6 +176,25 @@ fn a_leader_whose_clock_leaps_unannounced_is_outvoted() {
     assert!(worst < 12e-6, "{worst}");
     assert!(ensemble.error(1).abs() < 1e-3 + 0.01, "{}", ensemble.error(1));
     assert!(!ensemble.leaders().contains(&0), "the others follow one of their own");
+}
+
+#[test]
+fn nor_does_wifi_let_a_liar_get_away_with_it() {
+    for seed in 0..6 {
+        let mut random = Random(seed);
+        let mut ensemble =
+            Ensemble::new(Box::new(move |from, to, t| Profile::Wifi.passes(&mut random, t, from < to)));
+        for n in 0..4 {
+            ensemble.start(host(n), false);
+            ensemble.run(1.0 + n as f64, 1.0, |_| {});
+        }
+        ensemble.run(60.0, 1.0, |_| {});
+        ensemble.leap(0, 0.02);
+        // The first that finds out leaves; the others must not be short of a witness for that.
+        let worst = worst(&mut ensemble, 90.0, &[1, 2, 3]);
+        assert!(worst < 500e-6, "seed {seed}: {worst}");
+        assert!(!ensemble.leaders().contains(&0), "seed {seed}");
+    }
 }
 
 #[test]

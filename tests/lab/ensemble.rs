@@ -2,12 +2,13 @@
 //!
 //! One thread, one true time; every run of one seed is the same. Not for: sound, sockets, bytes.
 
+use downbeat_net::timing::Membership;
 use downbeat_sync::{
     ClockEstimate, EnsembleTime, FollowWall, Jump, LocalTime, Message, Output, PeerId, Session,
     SessionConfig, Span, WallAnchor,
 };
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 use std::net::SocketAddr;
 
 /// True seconds since the start of a run.
@@ -35,6 +36,7 @@ pub(crate) struct Node {
     /// Jumps of its published clock, and when.
     pub(crate) jumps: Vec<(Seconds, Jump)>,
     address: SocketAddr,
+    turns: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +53,12 @@ pub(crate) struct Ensemble {
     pub(crate) nodes: Vec<Node>,
     links: Links,
     flights: BinaryHeap<Reverse<Flight>>,
+    /// Deadlines, with the node and how often it had been looked at when it told this one: an older one is none any more.
+    deadlines: BinaryHeap<Reverse<(i64, usize, u64)>>,
+    numbers: HashMap<SocketAddr, usize>,
     sent: u64,
+    bytes: u64,
+    member: Membership,
     pub(crate) now: Seconds,
 }
 
@@ -86,7 +93,8 @@ impl Ord for Flight {
 }
 
 impl HostClock {
-    fn local(&self, t: Seconds) -> LocalTime {
+    /// What its local clock shows at a true time (s).
+    pub(crate) fn local(&self, t: Seconds) -> LocalTime {
         LocalTime::from_ticks(1 << 40) + Span::from_secs_f64(self.start + t * (1.0 + self.ppm * 1e-6))
     }
 
@@ -110,7 +118,17 @@ pub(crate) fn truth(t: Seconds) -> EnsembleTime {
 impl Ensemble {
     /// Nobody yet, on links like these.
     pub(crate) fn new(links: Links) -> Ensemble {
-        Ensemble { nodes: Vec::new(), links, flights: BinaryHeap::new(), sent: 0, now: 0.0 }
+        Ensemble {
+            nodes: Vec::new(),
+            links,
+            flights: BinaryHeap::new(),
+            deadlines: BinaryHeap::new(),
+            numbers: HashMap::new(),
+            sent: 0,
+            bytes: 0,
+            member: Membership { ensemble: "downbeat".into(), key: None },
+            now: 0.0,
+        }
     }
 
     /// Starts one more node. Returns its number.
@@ -125,7 +143,8 @@ impl Ensemble {
         };
         let session = Session::new(config, clock.anchor(self.now));
         let address = SocketAddr::from(([10, 0, (number >> 8) as u8, number as u8], 9_000));
-        self.nodes.push(Node { session, clock, state: State::Running, jumps: Vec::new(), address });
+        self.nodes.push(Node { session, clock, state: State::Running, jumps: Vec::new(), address, turns: 0 });
+        self.numbers.insert(address, number);
         self.turn(number);
         number
     }
@@ -152,6 +171,7 @@ impl Ensemble {
     pub(crate) fn leap(&mut self, node: usize, by: Seconds) {
         self.nodes[node].clock.start += by;
         self.nodes[node].clock.wall += by;
+        self.wind(node);
     }
 
     /// Replaces the links, as a cut or a mended cable does.
@@ -165,10 +185,7 @@ impl Ensemble {
         while self.now < until {
             let arrival =
                 self.flights.peek().map_or(f64::INFINITY, |Reverse(flight)| flight.at as f64 * 1e-9);
-            let deadlines = self.nodes.iter().enumerate().filter(|(_, node)| node.state == State::Running);
-            let deadlines = deadlines.map(|(n, node)| (node.clock.truth(node.session.deadline()), n));
-            let (deadline, node) = deadlines
-                .fold((f64::INFINITY, usize::MAX), |first, next| if next.0 < first.0 { next } else { first });
+            let (deadline, node) = self.next_deadline();
             let next = arrival.min(deadline).max(self.now);
             if next_look <= next {
                 self.now = next_look;
@@ -215,6 +232,33 @@ impl Ensemble {
         self.sent
     }
 
+    /// Who is to have a turn next, and when.
+    fn next_deadline(&mut self) -> (Seconds, usize) {
+        while let Some(Reverse((at, node, turns))) = self.deadlines.peek() {
+            let known = &self.nodes[*node];
+            if known.state == State::Running && known.turns == *turns {
+                return (*at as f64 * 1e-9, *node);
+            }
+            self.deadlines.pop();
+        }
+        (f64::INFINITY, usize::MAX)
+    }
+
+    /// Bytes of those messages, as they are on the wire without the headers of UDP and IP.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// A host's clocks.
+    pub(crate) fn host(&self, node: usize) -> HostClock {
+        self.nodes[node].clock
+    }
+
+    /// A host's local clock now.
+    pub(crate) fn local(&self, node: usize) -> LocalTime {
+        self.nodes[node].clock.local(self.now)
+    }
+
     fn arrive(&mut self) {
         let Some(Reverse(mut flight)) = self.flights.pop() else { return };
         match self.nodes[flight.to].state {
@@ -242,17 +286,30 @@ impl Ensemble {
             let from = self.nodes[number].address;
             match output {
                 Output::Send(to, message) => {
-                    let to = self.nodes.iter().position(|node| node.address == to);
+                    let to = self.numbers.get(&to).copied();
                     self.fly(number, from, to.into_iter(), message);
                 }
                 Output::Announce(message) => self.fly(number, from, 0..self.nodes.len(), message),
             }
         }
+        self.wind(number);
+    }
+
+    /// Notes a node's next deadline.
+    fn wind(&mut self, number: usize) {
+        let node = &mut self.nodes[number];
+        node.turns += 1;
+        // Rounded up, or it would be met a hair too early.
+        let at = (node.clock.truth(node.session.deadline()) * 1e9).ceil() as i64;
+        self.deadlines.push(Reverse((at, number, node.turns)));
     }
 
     fn fly(&mut self, number: usize, from: SocketAddr, to: impl Iterator<Item = usize>, message: Message) {
+        let mut packet = Vec::new();
+        self.member.write(&mut packet, &message).expect("it can be written");
         for to in to.filter(|to| *to != number) {
             self.sent += 1;
+            self.bytes += packet.len() as u64;
             if let Some(delay) = (self.links)(number, to, self.now) {
                 let at = ((self.now + delay) * 1e9) as i64;
                 let message = message.clone();

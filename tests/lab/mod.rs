@@ -1,6 +1,7 @@
 //! A [`Lab`]: the real program in a fresh folder, its processes watched and ended, its recordings read.
 
 pub(crate) mod clock;
+pub(crate) mod device;
 pub(crate) mod ensemble;
 pub(crate) mod osc;
 mod process;

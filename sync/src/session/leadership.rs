@@ -146,7 +146,7 @@ impl Session {
                 .peers
                 .iter()
                 .filter(|(id, peer)| {
-                    **id != leader && now - peer.heard < FORGET && peer.standing.leader == leader
+                    **id != leader && now - peer.heard < FORGET && peer.standing.claim.session == self.session
                 })
                 .map(|(id, _)| *id)
                 .take(WITNESSES)

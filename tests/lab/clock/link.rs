@@ -69,6 +69,12 @@ impl Profile {
         }
     }
 
+    /// How long a packet that leaves at `t` takes (s), up or down; `None` if it is lost.
+    pub(crate) fn passes(self, random: &mut Random, t: f64, down: bool) -> Option<f64> {
+        let is_lost = random.unit() < self.loss();
+        (!is_lost).then(|| self.delay(random, t, if down { Way::Down } else { Way::Up }))
+    }
+
     /// How long a packet that leaves at `t` takes (s).
     fn delay(self, random: &mut Random, t: f64, way: Way) -> f64 {
         let down = way == Way::Down;

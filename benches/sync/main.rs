@@ -1,12 +1,19 @@
 //! How synchronous peers are: our estimator and the anchors' over simulated networks, and what ours costs.
 //!
-//! Everything but the cost is virtual time, from seeds, and comes out the same on every machine. Not for: the session on
-//! real sockets.
+//! Everything but the cost is virtual time, from seeds, and comes out the same on every machine. `-- field`, `attack`, `day`, `card`,
+//! `company` or `cost` measures only that. Not for: the session on real sockets.
 
+mod card;
+mod company;
+#[path = "../report/mod.rs"]
 mod report;
 
-#[path = "../tests/lab/clock/mod.rs"]
+#[path = "../../tests/lab/clock/mod.rs"]
 mod clock;
+#[path = "../../tests/lab/device.rs"]
+mod device;
+#[path = "../../tests/lab/ensemble.rs"]
+mod ensemble;
 
 use clock::{FIELD, Figures, HOSTILE, OURS, Polling, Profile, Scenario, Trial, goals};
 use downbeat_sync::{Estimator, RateBelief};
@@ -20,10 +27,23 @@ fn main() {
     let seeds = unless_quick(20, 1);
     report::title(&format!("sync: one follower, one reference, {seeds} seeds; errors in us, times in s"));
     let mut missed = Vec::new();
-    against_the_field(seeds, &mut missed);
-    under_attack(seeds, &mut missed);
-    for_a_day(unless_quick(4, 1), &mut missed);
-    cost(&mut missed);
+    // All rooms, or those that are named.
+    let is_asked = |room: &str| {
+        let mut named = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).peekable();
+        named.peek().is_none() || named.any(|arg| arg == room)
+    };
+    type Room = fn(u64, &mut Vec<String>);
+    let rooms: [(&str, Room); 6] = [
+        ("field", against_the_field),
+        ("attack", under_attack),
+        ("day", for_a_day),
+        ("card", card::measure),
+        ("company", company::measure),
+        ("cost", cost),
+    ];
+    for (_, measure) in rooms.iter().filter(|(room, _)| is_asked(room)) {
+        measure(seeds, &mut missed);
+    }
     println!(
         "\ngoals: {}",
         if missed.is_empty() {
@@ -165,6 +185,7 @@ fn under_attack(seeds: u64, missed: &mut Vec<String>) {
 
 /// Steps that are none.
 fn for_a_day(seeds: u64, missed: &mut Vec<String>) {
+    let seeds = seeds.div_ceil(5);
     let seconds = unless_quick(DAY, 600.0);
     println!("\nfalse steps in {} h, {seeds} seeds each", seconds / 3_600.0);
     let mut table = Table::new(&["", "false steps"]);
@@ -181,7 +202,7 @@ fn for_a_day(seeds: u64, missed: &mut Vec<String>) {
 }
 
 /// What an exchange costs, with an estimate after each.
-fn cost(missed: &mut Vec<String>) {
+fn cost(_: u64, missed: &mut Vec<String>) {
     let exchanges = unless_quick(1_000_000, 10_000);
     println!("\ncost of {exchanges} exchanges, four a second, with an estimate after each");
     let mut table = Table::new(&["", "ns per exchange", "CPU s for a million", "goal"]);
