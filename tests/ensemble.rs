@@ -136,6 +136,7 @@ fn of_two_ensembles_that_meet_the_younger_jumps_once() {
     ensemble.run(43.0, 1.0, |_| {});
     assert_eq!(ensemble.leaders(), [0]);
     assert!(ensemble.spread(&[0, 1, 2, 3]) < 50e-6, "{}", ensemble.spread(&[0, 1, 2, 3]));
+    assert!((1..4).all(|node| ensemble.age(node).0 == ensemble.age(0).0));
     let after: Vec<usize> = ensemble.nodes.iter().map(|node| node.jumps.len()).collect();
     assert_eq!((after[0], after[1]), (jumps[0], jumps[1]));
     assert!(after[2] <= jumps[2] + 2 && after[3] <= jumps[3] + 2, "{jumps:?} {after:?}");
@@ -147,6 +148,7 @@ fn a_pinned_leader_takes_over_from_whoever_leads() {
     let pinned = ensemble.start(host(3), true);
     ensemble.run(65.0, 1.0, |_| {});
     assert_eq!(ensemble.leaders(), [pinned]);
+    assert!((0..4).all(|node| ensemble.age(node).0 == ensemble.age(pinned).0));
     assert!(ensemble.spread(&[0, 1, 2, 3]) < 50e-6);
 }
 
@@ -165,6 +167,28 @@ fn a_wall_clock_that_is_set_is_one_jump_for_all_at_once() {
     let after: Vec<usize> = ensemble.nodes.iter().map(|node| node.jumps.len()).collect();
     assert_eq!(after, jumps.iter().map(|before| before + 1).collect::<Vec<_>>());
     assert!(ensemble.spread(&[0, 1, 2]) < 10e-6);
+}
+
+/// Commands are sealed by it, and refused ten seconds beside it.
+#[test]
+fn all_know_the_session_s_age_and_no_clock_that_is_set_moves_it() {
+    let mut ensemble = settled(4, 11);
+    let session = ensemble.age(0).0;
+    let check = |now: &Ensemble, nodes: &[usize]| {
+        for node in nodes {
+            let (which, age) = now.age(*node);
+            assert_eq!(which, session, "node {node} at {}", now.now);
+            // The founder's oscillator counts, and what is told of it is a while old.
+            assert!((age - now.now).abs() < 1.0, "node {node} at {}: {age}", now.now);
+        }
+    };
+    ensemble.set_wall(0, -3_600.0);
+    ensemble.run(70.0, 0.01, |now| check(now, &[0, 1, 2, 3]));
+    ensemble.kill(0);
+    ensemble.run(80.0, 0.01, |now| check(now, &[1, 2, 3]));
+    assert_eq!(ensemble.leaders(), [1]);
+    ensemble.set_wall(1, 1_800.0);
+    ensemble.run(90.0, 0.01, |now| check(now, &[1, 2, 3]));
 }
 
 #[test]

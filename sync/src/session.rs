@@ -225,6 +225,13 @@ impl Session {
         self.published.jumps()
     }
 
+    /// Which session this is, and how long it has existed: a time that all its nodes share, and that no setting of a clock
+    /// moves.
+    pub fn age(&self, now: LocalTime) -> (u64, Span) {
+        let claim = self.claim(now);
+        (claim.session, claim.age)
+    }
+
     /// What it counted.
     pub fn tally(&self) -> SessionTally {
         let stray = self.peers.values().map(|peer| peer.stray).sum::<u64>();

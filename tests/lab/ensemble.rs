@@ -221,6 +221,13 @@ impl Ensemble {
         largest - errors.iter().copied().fold(f64::INFINITY, f64::min)
     }
 
+    /// Which session a node thinks it is in, and how old it thinks that is.
+    pub(crate) fn age(&self, node: usize) -> (u64, Seconds) {
+        let node = &self.nodes[node];
+        let (session, age) = node.session.age(node.clock.local(self.now));
+        (session, age.as_secs_f64())
+    }
+
     /// Who leads, of those that run.
     pub(crate) fn leaders(&self) -> Vec<usize> {
         let running = self.nodes.iter().enumerate().filter(|(_, node)| node.state == State::Running);
