@@ -1,7 +1,7 @@
 //! [`Key`]: the secret an ensemble shares, and the seals made with it.
 //!
 //! A seal is HMAC-SHA-256 (RFC 2104) cut to 16 bytes. It is compared in constant time, and the key is never printed. Not for:
-//! hiding anything; time is no secret.
+//! hiding anything; neither time nor music is a secret.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -26,6 +26,19 @@ impl Key {
     pub fn seal(&self, bytes: &[u8]) -> [u8; Key::SEAL] {
         let whole = self.0.clone().chain_update(bytes).finalize().into_bytes();
         std::array::from_fn(|n| whole[n])
+    }
+
+    /// Seals a message whose last argument is a blob of [`Key::SEAL`] bytes: all bytes before those, into those.
+    pub(crate) fn close(&self, message: &mut [u8]) {
+        if let Some((signed, seal)) = message.split_last_chunk_mut() {
+            *seal = self.seal(signed);
+        }
+    }
+
+    /// Whether a message was sealed so. The bytes begin with its address, so that a seal is good for no other kind of message.
+    pub(crate) fn closes(&self, message: &[u8]) -> bool {
+        let Some((signed, seal)) = message.split_last_chunk::<{ Key::SEAL }>() else { return false };
+        signed.ends_with(&(Key::SEAL as u32).to_be_bytes()) && self.is_seal(signed, seal)
     }
 
     /// Whether it is the seal of these bytes.

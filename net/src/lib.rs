@@ -6,7 +6,7 @@
 //! reactor  stamp, receive a batch  ->  osc  a borrowed view, sizes checked  ->  score  address + arguments -> Event
 //! ```
 //!
-//! `osc`, `framing`, `score`, `timing` and `hub` are pure; only `reactor` and its ports `udp` and `tcp` touch sockets.
+//! `osc`, `framing`, `score`, `seal`, `timing` and `hub` are pure; only `reactor` and its ports `udp` and `tcp` touch sockets.
 #![forbid(unsafe_code)]
 
 mod counters;
@@ -18,6 +18,7 @@ mod numbers;
 pub mod osc;
 mod reactor;
 pub mod score;
+pub mod seal;
 mod tcp;
 pub mod timing;
 mod udp;

@@ -84,10 +84,7 @@ impl Membership {
             }
         }
         if let Some(key) = &self.key {
-            // The blob of the seal is the last thing in the packet.
-            let end = out.len() - Key::SEAL;
-            let seal = key.seal(&out[start..end]);
-            out[end..].copy_from_slice(&seal);
+            key.close(&mut out[start..]);
         }
         Ok(())
     }
@@ -102,13 +99,8 @@ impl Membership {
         if args.next().and_then(Arg::text) != Some(self.ensemble.as_bytes()) {
             return Err(TimingError::Stranger);
         }
-        if let Some(key) = &self.key {
-            let (signed, seal) =
-                packet.split_at_checked(packet.len().wrapping_sub(Key::SEAL)).ok_or(TimingError::Seal)?;
-            let has_blob = signed.ends_with(&(Key::SEAL as u32).to_be_bytes());
-            if !has_blob || !key.is_seal(signed, seal) {
-                return Err(TimingError::Seal);
-            }
+        if self.key.as_ref().is_some_and(|key| !key.closes(packet)) {
+            return Err(TimingError::Seal);
         }
         let message = parse(timed.message.address(), &mut args).ok_or(TimingError::Malformed)?;
         match args.next() {
@@ -178,7 +170,7 @@ fn standing(args: &mut Args<'_>) -> Option<Standing> {
     Some(Standing { id, leader, claim, line: line.with_error(sigma, bound).in_epoch(epoch) })
 }
 
-fn long(args: &mut Args<'_>) -> Option<i64> {
+pub(crate) fn long(args: &mut Args<'_>) -> Option<i64> {
     match args.next()? {
         Arg::Long(long) => Some(long),
         _ => None,
@@ -192,7 +184,7 @@ fn int(args: &mut Args<'_>) -> Option<i32> {
     }
 }
 
-fn time(args: &mut Args<'_>) -> Option<EnsembleTime> {
+pub(crate) fn time(args: &mut Args<'_>) -> Option<EnsembleTime> {
     match args.next()? {
         Arg::Time(bits) => Some(EnsembleTime::from_bits(bits)),
         _ => None,
@@ -211,7 +203,7 @@ fn rate(args: &mut Args<'_>) -> Option<f64> {
     }
 }
 
-fn span(args: &mut Args<'_>) -> Option<Span> {
+pub(crate) fn span(args: &mut Args<'_>) -> Option<Span> {
     long(args).map(Span::from_ticks)
 }
 
