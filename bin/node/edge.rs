@@ -72,7 +72,7 @@ impl Edge {
         let mut packet = Vec::new();
         let args = [osc::Arg::Int(1), osc::Arg::Float(FADE.as_secs_f64() as f32)];
         if osc::write(&mut packet, "/master/mute", args).is_ok() {
-            self.hub.handle(self.now, nobody, &packet);
+            self.hub.obey(self.now, nobody, &packet);
             let state = self.device.state();
             let block = Span::from_ratio(state.format.max_block.into(), state.format.rate.into());
             thread::sleep((FADE + state.latency + block + block).into());

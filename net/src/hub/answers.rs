@@ -149,7 +149,7 @@ impl Hub {
             net.unsent.load(Ordering::Relaxed),
             net.spoiled.load(Ordering::Relaxed),
         ];
-        let pairs: [(&str, Arg<'_>); 36] = [
+        let pairs: [(&str, Arg<'_>); 38] = [
             ("name", self.config.name.as_str().into()),
             ("version", self.config.version.as_str().into()),
             ("state", state.as_str().into()),
@@ -169,6 +169,8 @@ impl Hub {
             ("late", count(&engine.late)),
             ("dropped", count(&engine.dropped)),
             ("refused", int(self.tally.refused)),
+            ("unsealed", int(self.tally.keyless)),
+            ("stale", int(self.tally.stale)),
             ("full", int(self.tally.full + engine.refused.load(Ordering::Relaxed))),
             ("stolen", count(&engine.stolen)),
             ("starved", count(&engine.starved)),

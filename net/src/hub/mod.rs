@@ -18,8 +18,10 @@
 //! | `/sync/time/reply`, `/sync/time/ii/reply`, `/sync/time/s/reply` | what was asked, then the time the question arrived | the sender |
 //! | `/sync/peer/reply` | pairs: `id` `address` `role` `silent_s`, and of those that are asked `ahead_ms` `error_ms` `round_trip_ms` `doubted`; a message for each of up to 16 nodes, the leader first, after `/sync/status/reply` | the sender |
 //! | `/sync/jump` | seconds, epoch | subscribers |
+//! | `/sealed/time/reply` | the session's time, sealed (`seal`) | who asked, if it has the key |
 //!
-//! They are of types `i`, `f` and `s` only, which every peer can read; but for `/sync/time/reply` and what is echoed. Errors,
+//! They are of types `i`, `f` and `s` only, which every peer can read; but for `/sync/time/reply`, `/sealed/time/reply` and what is
+//! echoed. Errors,
 //! and the answers that are longer than their questions (`/status`, `/sync/status`, `/sync/senders`, `/sample/list`), are
 //! given up to a rate each, beyond which they are only counted: a flood is no reason to send a larger one, to whomever its
 //! packets name as their sender, nor to let good packets wait.
@@ -29,6 +31,7 @@
 mod answers;
 mod budget;
 mod clips;
+mod gate;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +40,7 @@ use crate::endpoint::{ConnId, Endpoint};
 use crate::numbers::Numbers;
 use crate::osc;
 use crate::score::{Arrival, Reason, Request, SENDERS, Score, ScoreConfig};
+use crate::seal::{Checker, Moment};
 use crate::timing::{self, Membership, TimingError};
 use answers::Out;
 use budget::Budget;
@@ -95,6 +99,8 @@ pub struct Hub {
     score: Score,
     control: Control,
     session: Session,
+    /// Where there is a key: what opens what is sealed with it.
+    seals: Option<Checker>,
     /// What the audio thread was given of it last.
     published: ClockEstimate,
     senders: Numbers<Endpoint>,
@@ -120,6 +126,11 @@ pub struct Hub {
 pub struct Tally {
     /// Packets refused for what was in them.
     pub refused: u64,
+    /// Packets that would have changed something, refused because they were not sealed with our key.
+    pub keyless: u64,
+    /// Packets sealed with our key and refused all the same, because they may have been sent by somebody else: they came
+    /// again, or too long after they were sealed.
+    pub stale: u64,
     /// Packets refused because the ring to the audio thread was full.
     pub full: u64,
     /// Errors and questions that were not answered because there were too many.
@@ -167,7 +178,10 @@ impl Hub {
         let session = Session::new(config.session.clone(), start);
         let published = session.estimate();
         control.publish(published);
+        let (number, age) = session.age(start.local);
+        let seals = config.membership.key.clone();
         Hub {
+            seals: seals.map(|key| Checker::new(key, Moment { session: number, age })),
             score: Score::new(config.score.clone()),
             config,
             control,
@@ -197,7 +211,19 @@ impl Hub {
         if timing::is_timing(packet) {
             return self.keep_time(arrival, from, packet);
         }
+        if let Some((origin, packet)) = self.admit(arrival, from, packet) {
+            self.carry_out(arrival, from, origin, packet);
+        }
+    }
+
+    /// Deals with a packet of the program itself, which needs no seal.
+    pub fn obey(&mut self, now: LocalTime, from: Endpoint, packet: &[u8]) {
+        self.now = self.now.later(now);
         let origin = self.origin(from);
+        self.carry_out(now, from, origin, packet);
+    }
+
+    fn carry_out(&mut self, arrival: LocalTime, from: Endpoint, origin: Origin, packet: &[u8]) {
         let arrival = Arrival { at: arrival, from: origin, clock: self.session.estimate() };
         let staged = match self.score.read(packet, &arrival) {
             Ok(staged) => staged,
@@ -290,6 +316,7 @@ impl Hub {
         if let Some(jump) = self.session.advance(now) {
             self.announce(jump);
         }
+        self.mind_the_session();
         if self.session.estimate() != self.published {
             self.published = self.session.estimate();
             self.control.publish(self.published);
@@ -386,7 +413,10 @@ impl Hub {
             return;
         };
         match self.config.membership.read(packet) {
-            Ok(message) => self.session.handle(arrival, address, &message),
+            Ok(message) => {
+                self.session.handle(arrival, address, &message);
+                self.mind_the_session();
+            }
             Err(TimingError::Stranger) => self.tally.strangers += 1,
             Err(TimingError::Seal) => self.tally.unsealed += 1,
             Err(TimingError::Malformed) => self.tally.malformed += 1,

@@ -8,6 +8,8 @@ use downbeat_engine::{MAX_CLIPS, Offline, Settings, Streams};
 use downbeat_sync::EnsembleTime;
 use std::net::SocketAddr;
 
+mod gate;
+
 const RATE: u32 = 1_000;
 
 /// A hub, its renderer, and the time: ensemble time is local time, from 0, and a frame lasts a millisecond.
@@ -29,9 +31,14 @@ impl Lab {
     }
 
     fn with(score: ScoreConfig) -> Lab {
+        Lab::with_key(score, None)
+    }
+
+    fn with_key(score: ScoreConfig, key: Option<crate::Key>) -> Lab {
         let settings = Settings { rate: RATE, agenda: score.events, limiter: false, ..Settings::default() };
         let (control, offline) = Offline::new(settings, Streams::none());
-        let config = HubConfig { score, ..HubConfig::alone("lab", "1.2.3") };
+        let membership = Membership { ensemble: "lab".into(), key };
+        let config = HubConfig { score, membership, ..HubConfig::alone("lab", "1.2.3") };
         let now = LocalTime::from_ticks(0);
         let mut hub = Hub::new(config, control, Arc::default(), wall(now, Span::ZERO));
         hub.add_sample("kick", clip()).unwrap();

@@ -33,6 +33,8 @@ pub enum Method {
     MasterMute,
     /// What the node itself does or answers.
     Ask(Ask),
+    /// `/sealed` and `/sealed/time` where they may not be: in a bundle, or sealed themselves.
+    Sealed,
     /// An answer of another node that came here: two nodes that answer each other's answers would never stop.
     Answer,
 }
@@ -92,12 +94,13 @@ const BUILT_IN: [(&str, Method); 19] = [
 ];
 
 /// What nodes answer and announce; see [`Method::Answer`].
-const ANSWERS: [&str; 13] = [
+const ANSWERS: [&str; 14] = [
     "/cancel/reply",
     "/done",
     "/error",
     "/late",
     "/sample/list/reply",
+    "/sealed/time/reply",
     "/status/reply",
     "/sync/jump",
     "/sync/peer/reply",
@@ -112,6 +115,12 @@ const ANSWERS: [&str; 13] = [
 const RESERVED: &[u8] = b" #*,?[]{}";
 
 impl Method {
+    /// Whether it only asks, so that anybody may. Whoever subscribes changes whom a node sends to.
+    pub(super) fn changes_nothing(self) -> bool {
+        use Ask::{List, Senders, Status, SyncStatus, Time};
+        matches!(self, Method::Ask(List | Senders | Status | SyncStatus | Time(_)) | Method::Answer)
+    }
+
     /// How its message is written.
     pub fn usage(self) -> &'static str {
         match self {
@@ -136,6 +145,7 @@ impl Method {
             Method::Ask(Ask::Time(TimeForm::Timetag)) => "/sync/time [anything]...",
             Method::Ask(Ask::Time(TimeForm::Ints)) => "/sync/time/ii [anything]...",
             Method::Ask(Ask::Time(TimeForm::Text)) => "/sync/time/s [anything]...",
+            Method::Sealed => "/sealed sender session age packet seal",
             Method::Answer => "an answer",
         }
     }
@@ -162,6 +172,9 @@ impl Book {
         }
         for address in ANSWERS {
             book.methods.insert(address.as_bytes(), Method::Answer);
+        }
+        for address in ["/sealed", "/sealed/time"] {
+            book.methods.insert(address.as_bytes(), Method::Sealed);
         }
         book
     }

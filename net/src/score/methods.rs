@@ -37,6 +37,7 @@ impl Score {
                 self.staged.requests.push(Request::read(ask, message)?);
                 Ok(())
             }
+            Method::Sealed => Err(Reason::Nested),
             Method::Answer => {
                 self.staged.answers += 1;
                 Ok(())

@@ -161,6 +161,17 @@ impl Score {
         Ok(&mut self.staged)
     }
 
+    /// The address of the first message of a packet that would change something; `None` if it only asks. A timetag would be
+    /// measured, and a pattern may reach anything: they count as changes.
+    pub(crate) fn first_change<'p>(&self, packet: &'p [u8]) -> Option<&'p [u8]> {
+        osc::read(packet).map_while(Result::ok).find_map(|timed| {
+            let address = timed.message.address();
+            let asks = self.book.method(address).is_some_and(Method::changes_nothing);
+            let is_timed = EnsembleTime::from_timetag(timed.timetag).is_some();
+            (is_timed || !asks).then_some(address)
+        })
+    }
+
     /// Gives a clip a name, and the address `/name` if that is free. Tells which clip had the name before.
     pub fn add_sample(&mut self, name: &str, clip: ClipId) -> Option<ClipId> {
         self.book.add_sample(name, clip)

@@ -46,6 +46,9 @@ pub enum Reason<'p> {
     /// Matching patterns would take too long.
     #[error("too many address patterns in one packet: send them in several")]
     TooManyPatterns,
+    /// Something sealed in a bundle, or in something sealed.
+    #[error("a sealed packet stands alone: not in a bundle, nor in another one")]
+    Nested,
     /// More events than the ring to the audio thread holds.
     #[error("full: more events than can wait for the audio thread; send fewer at once")]
     Full,
