@@ -102,9 +102,12 @@ pub(crate) struct SendArgs {
     /// Bundle it, due at this instant
     #[arg(long, value_name = "INSTANT", value_parser = quantity::instant)]
     pub(crate) at: Option<Instant>,
-    /// Wait so long for answers and print them
+    /// Wait so long for answers and print them; fails if the message was refused
     #[arg(long, value_name = "DURATION", value_parser = quantity::duration)]
     pub(crate) reply: Option<Span>,
+    /// Seal it with the key in this file, as nodes with --key-file demand
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -185,6 +188,9 @@ pub(crate) struct PlayArgs {
     /// When the score's time 0 is; the lead after now if left out
     #[arg(long, value_name = "INSTANT", value_parser = quantity::instant)]
     pub(crate) at: Option<Instant>,
+    /// Seal all that is sent with the key in this file, as nodes with --key-file demand
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

@@ -7,6 +7,7 @@
 mod args;
 mod config;
 mod devices;
+mod key;
 mod listen;
 mod node;
 mod output;
@@ -21,6 +22,7 @@ mod status;
 mod stop;
 mod target;
 mod value;
+mod way;
 
 use args::{Cli, Command, General, SyncCommand};
 use downbeat_sync::Clock;

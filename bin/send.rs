@@ -4,7 +4,8 @@ use crate::WrongUsage;
 use crate::args::SendArgs;
 use crate::output::{printable, results};
 use crate::quantity::Instant;
-use crate::value;
+use crate::way::Way;
+use crate::{key, value};
 use anyhow::{Context, bail};
 use downbeat_net::MAX_DATAGRAM;
 use downbeat_net::osc::{self, Arg, BundleWriter};
@@ -13,16 +14,32 @@ use downbeat_sync::{Clock, EnsembleTime};
 /// Sends the message, then prints the answers if asked to wait for any.
 pub(crate) fn run(args: SendArgs) -> anyhow::Result<()> {
     let clock = Clock::new();
-    let packet = packet(&args, clock.anchor().wall)?;
-    if packet.len() > MAX_DATAGRAM && args.target.is_udp() {
-        bail!("the packet has {} bytes, UDP carries {MAX_DATAGRAM} at most: send it to tcp://", packet.len());
+    let wall = || clock.anchor().wall;
+    let key = args.key_file.as_deref().map(key::read).transpose()?;
+    let bytes = packet(&args, wall())?.len() + Way::overhead(key.as_ref());
+    if bytes > MAX_DATAGRAM && args.target.is_udp() {
+        bail!("the packet has {bytes} bytes, UDP carries {MAX_DATAGRAM} at most: send it to tcp://");
     }
-    let mut link = args.target.open()?;
-    link.send(&packet)?;
-    if let Some(wait) = args.reply {
-        link.receive(clock, wait, print)?;
-    }
-    Ok(())
+    let mut way = Way::open(&args.target, key.as_ref(), clock)?;
+    // Only now, for the way may have taken a while to open.
+    way.send(&packet(&args, wall())?)?;
+    let Some(wait) = args.reply else { return Ok(()) };
+    let mut refusal = None;
+    way.receive(wait, |packet| {
+        refusal = refusal.take().or_else(|| refused(packet, args.address.as_bytes()));
+        print(packet)
+    })?;
+    refusal.map_or(Ok(()), |reason| bail!("{} was refused: {reason}", args.address))
+}
+
+/// Why the message to this address was refused, if that is what the answer says.
+fn refused(answer: &[u8], address: &[u8]) -> Option<String> {
+    let message = osc::read(answer).next()?.ok()?.message;
+    let mut args = message.args();
+    let of = args.next()?.text()?;
+    let reason = args.next()?.text()?;
+    let is_ours = message.address() == b"/error" && (of == address || of == b"/sealed");
+    is_ours.then(|| printable(reason))
 }
 
 /// The message, in a bundle if it has an instant.

@@ -9,6 +9,7 @@ use anyhow::bail;
 use downbeat_net::osc::{self, Arg, Message};
 use downbeat_sync::{Clock, Span};
 use serde_json::{Map, Value, json};
+use std::ops::ControlFlow;
 use std::thread;
 
 /// Once there is an answer, the rest of it is close behind.
@@ -68,7 +69,7 @@ fn ask(target: &Target, wait: Span) -> anyhow::Result<Answers> {
             for timed in osc::read(packet).filter_map(Result::ok) {
                 answers.take(&timed.message);
             }
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })?;
         if !heard && (answers.node.is_some() || answers.clock.is_some()) {
             heard = true;

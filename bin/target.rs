@@ -9,6 +9,7 @@ use downbeat_sync::{Clock, Span};
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::ops::ControlFlow;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -73,13 +74,7 @@ impl Target {
 
     /// Looks the host up and opens the way there.
     pub(crate) fn open(&self) -> anyhow::Result<Link> {
-        let mut addresses: Vec<SocketAddr> = self
-            .place
-            .to_socket_addrs()
-            .with_context(|| format!("cannot find the host of {self}"))?
-            .collect();
-        // A datagram to nobody fails silently, and most OSC programs listen on IPv4 alone.
-        addresses.sort_by_key(SocketAddr::is_ipv6);
+        let addresses = self.addresses()?;
         let wire = match self.transport {
             Transport::Udp => {
                 Wire::Udp(connect_udp(&addresses).with_context(|| format!("cannot send to {self}"))?)
@@ -93,6 +88,27 @@ impl Target {
         };
         Ok(Link { target: self.clone(), wire })
     }
+
+    /// The same, but answers to datagrams may come from anywhere: whoever hears a broadcast answers from an address of its own.
+    pub(crate) fn open_wide(&self) -> anyhow::Result<Link> {
+        if !self.is_udp() {
+            return self.open();
+        }
+        let (socket, to) = first_that_works(&self.addresses()?, |address| Ok((any_udp(address)?, *address)))
+            .with_context(|| format!("cannot send to {self}"))?;
+        Ok(Link { target: self.clone(), wire: Wire::Wide(socket, to) })
+    }
+
+    fn addresses(&self) -> anyhow::Result<Vec<SocketAddr>> {
+        let mut addresses: Vec<SocketAddr> = self
+            .place
+            .to_socket_addrs()
+            .with_context(|| format!("cannot find the host of {self}"))?
+            .collect();
+        // A datagram to nobody fails silently, and most OSC programs listen on IPv4 alone.
+        addresses.sort_by_key(SocketAddr::is_ipv6);
+        Ok(addresses)
+    }
 }
 
 /// The open way to a target.
@@ -103,7 +119,13 @@ pub(crate) struct Link {
 
 enum Wire {
     Udp(UdpSocket),
-    Tcp { stream: TcpStream, framing: Framing, splitter: Box<Splitter> },
+    /// Not connected.
+    Wide(UdpSocket, SocketAddr),
+    Tcp {
+        stream: TcpStream,
+        framing: Framing,
+        splitter: Box<Splitter>,
+    },
 }
 
 impl Link {
@@ -116,6 +138,7 @@ impl Link {
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused => socket.send(packet).map(drop),
                 sent => sent.map(drop),
             },
+            Wire::Wide(socket, to) => socket.send_to(packet, *to).map(drop),
             Wire::Tcp { stream, framing, .. } => {
                 let mut framed = Vec::with_capacity(packet.len() + 8);
                 framing.frame_into(packet, &mut framed);
@@ -125,12 +148,12 @@ impl Link {
         sent.with_context(|| format!("cannot send {} bytes to {}", packet.len(), self.target))
     }
 
-    /// Hands every packet that comes back within `wait` to `take`.
+    /// Hands every packet that comes back within `wait` to `take`, until that breaks off.
     pub(crate) fn receive(
         &mut self,
         clock: Clock,
         wait: Span,
-        mut take: impl FnMut(&[u8]) -> anyhow::Result<()>,
+        mut take: impl FnMut(&[u8]) -> anyhow::Result<ControlFlow<()>>,
     ) -> anyhow::Result<()> {
         let mut buffer = vec![0; 65_536];
         let end = clock.now() + wait;
@@ -139,57 +162,101 @@ impl Link {
             if left <= Span::ZERO {
                 break;
             }
-            let left = Some(Duration::from(left).max(SHORTEST_WAIT));
-            let received = match &mut self.wire {
-                Wire::Udp(socket) => {
-                    socket.set_read_timeout(left)?;
-                    socket.recv(&mut buffer)
-                }
-                Wire::Tcp { stream, .. } => {
-                    stream.set_read_timeout(left)?;
-                    stream.read(&mut buffer)
-                }
-            };
-            let bytes = match received {
-                Ok(len) => &buffer[..len],
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    return Err(error)
-                        .with_context(|| format!("no answer from {}; is it running?", self.target));
-                }
-            };
-            match &mut self.wire {
-                Wire::Udp(_) => take(bytes)?,
-                Wire::Tcp { .. } if bytes.is_empty() => break,
-                Wire::Tcp { splitter, .. } => {
-                    let mut input = bytes;
-                    loop {
-                        match splitter.next(&mut input) {
-                            Split::Packet(packet) => take(packet)?,
-                            Split::More => break,
-                            Split::Broken(why) => {
-                                return Err(why)
-                                    .with_context(|| format!("cannot read what {} answers", self.target));
-                            }
-                        }
-                    }
-                }
+            self.wire.set_read_timeout(Duration::from(left).max(SHORTEST_WAIT))?;
+            if self.read(&mut buffer, &mut take)?.is_break() {
+                break;
             }
         }
         Ok(())
+    }
+
+    /// Hands every packet that has come back by now to `take`.
+    pub(crate) fn drain(&mut self, mut take: impl FnMut(&[u8])) -> anyhow::Result<()> {
+        let mut buffer = vec![0; 65_536];
+        self.wire.set_nonblocking(true)?;
+        let read = loop {
+            let read = self.read(&mut buffer, &mut |packet| {
+                take(packet);
+                Ok(ControlFlow::Continue(()))
+            });
+            match read {
+                Ok(ControlFlow::Continue(())) => {}
+                other => break other.map(drop),
+            }
+        };
+        self.wire.set_nonblocking(false)?;
+        read
+    }
+
+    /// Reads once. Breaks off if nothing came, or `take` does; never between packets that came at once.
+    fn read(
+        &mut self,
+        buffer: &mut [u8],
+        take: &mut impl FnMut(&[u8]) -> anyhow::Result<ControlFlow<()>>,
+    ) -> anyhow::Result<ControlFlow<()>> {
+        let received = match &mut self.wire {
+            Wire::Udp(socket) | Wire::Wide(socket, _) => socket.recv(buffer),
+            Wire::Tcp { stream, .. } => stream.read(buffer),
+        };
+        let bytes = match received {
+            Ok(len) => &buffer[..len],
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                return Ok(ControlFlow::Break(()));
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(ControlFlow::Continue(())),
+            Err(error) => {
+                return Err(error).with_context(|| format!("no answer from {}; is it running?", self.target));
+            }
+        };
+        let Wire::Tcp { splitter, .. } = &mut self.wire else { return take(bytes) };
+        if bytes.is_empty() {
+            return Ok(ControlFlow::Break(()));
+        }
+        let (mut input, mut enough) = (bytes, false);
+        loop {
+            match splitter.next(&mut input) {
+                Split::Packet(packet) => enough |= take(packet)?.is_break(),
+                Split::More if enough => return Ok(ControlFlow::Break(())),
+                Split::More => return Ok(ControlFlow::Continue(())),
+                Split::Broken(why) => {
+                    return Err(why).with_context(|| format!("cannot read what {} answers", self.target));
+                }
+            }
+        }
+    }
+}
+
+impl Wire {
+    fn set_read_timeout(&self, timeout: Duration) -> std::io::Result<()> {
+        match self {
+            Wire::Udp(socket) | Wire::Wide(socket, _) => socket.set_read_timeout(Some(timeout)),
+            Wire::Tcp { stream, .. } => stream.set_read_timeout(Some(timeout)),
+        }
+    }
+
+    fn set_nonblocking(&self, on: bool) -> std::io::Result<()> {
+        match self {
+            Wire::Udp(socket) | Wire::Wide(socket, _) => socket.set_nonblocking(on),
+            Wire::Tcp { stream, .. } => stream.set_nonblocking(on),
+        }
     }
 }
 
 /// A socket of the family of the first address it can be connected to.
 fn connect_udp(addresses: &[SocketAddr]) -> std::io::Result<UdpSocket> {
     first_that_works(addresses, |address| {
-        let any: SocketAddr = if address.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
-        let socket = UdpSocket::bind(any)?;
-        socket.set_broadcast(true)?;
+        let socket = any_udp(address)?;
         socket.connect(address)?;
         Ok(socket)
     })
+}
+
+/// A socket of the family of this address.
+fn any_udp(address: &SocketAddr) -> std::io::Result<UdpSocket> {
+    let any: SocketAddr = if address.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
+    let socket = UdpSocket::bind(any)?;
+    socket.set_broadcast(true)?;
+    Ok(socket)
 }
 
 fn connect_tcp(addresses: &[SocketAddr]) -> std::io::Result<TcpStream> {

@@ -15,6 +15,7 @@ mod node;
 mod readme;
 mod relay;
 mod render;
+mod sealed;
 mod senders;
 
 /// Shared with the benchmarks: the random generator, and quantiles.

@@ -48,7 +48,8 @@ pub(crate) struct NodeArgs {
     /// Do not look for other nodes in this network; --peer still names some
     #[arg(long, help_heading = "Ensemble")]
     pub(crate) no_discovery: bool,
-    /// File with a secret of at least 16 bytes that all nodes of the ensemble share: who has not got it cannot meddle with the clock
+    /// File with a secret of at least 16 bytes that all nodes of the ensemble share, and all who send to them: whoever has not got it can ask, but is
+    /// neither believed nor obeyed
     #[arg(long, value_name = "FILE", help_heading = "Ensemble")]
     pub(crate) key_file: Option<PathBuf>,
 

@@ -3,18 +3,15 @@
 //! Not for: what they say to each other (the session).
 
 use crate::args::NodeArgs;
-use anyhow::{Context, bail};
+use crate::key::{self, random};
+use anyhow::Context;
+use downbeat_net::bind_group;
 use downbeat_net::timing::Membership;
-use downbeat_net::{Key, bind_group};
 use downbeat_sync::{PeerId, SessionConfig};
-use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, ToSocketAddrs, UdpSocket};
-use std::path::Path;
 
 /// Where all nodes of a network hear each other: a group of the organisation-local scope (RFC 2365).
 const GROUP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 255, 79, 83), 9_077);
-/// No key is longer (bytes).
-const LONGEST_KEY: u64 = 4_096;
 
 /// How a node takes part.
 pub(super) struct Company {
@@ -27,7 +24,7 @@ pub(super) struct Company {
 
 /// What the flags say of the ensemble, with addresses looked up and files read.
 pub(super) fn find(args: &NodeArgs) -> anyhow::Result<Company> {
-    let key = args.key_file.as_deref().map(read_key).transpose()?;
+    let key = args.key_file.as_deref().map(key::read).transpose()?;
     let peers = args.peer.iter().map(|peer| look_up(peer)).collect::<anyhow::Result<Vec<_>>>()?;
     let session = SessionConfig {
         id: PeerId(random()),
@@ -53,27 +50,4 @@ fn look_up(peer: &str) -> anyhow::Result<SocketAddr> {
         .to_socket_addrs()
         .with_context(|| format!("cannot find --peer {peer}: give host:port, such as 192.168.1.20:9000"))?;
     addresses.next().with_context(|| format!("--peer {peer} has no address"))
-}
-
-fn read_key(path: &Path) -> anyhow::Result<Key> {
-    let length =
-        std::fs::metadata(path).with_context(|| format!("cannot read the key {}", path.display()))?.len();
-    if length > LONGEST_KEY {
-        bail!("{} is no key: it is longer than {LONGEST_KEY} bytes", path.display());
-    }
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read the key {}", path.display()))?;
-    // An editor's last line end is no part of the secret: the same key typed on two hosts must be the same.
-    let bytes = bytes.trim_ascii_end();
-    Key::new(bytes).with_context(|| {
-        format!(
-            "{} is too short for a key: at least {} bytes, as by: head -c 32 /dev/urandom | base64",
-            path.display(),
-            Key::SHORTEST
-        )
-    })
-}
-
-/// Drawn by the operating system: the standard library's hash keys are.
-fn random() -> u64 {
-    RandomState::new().hash_one(std::process::id())
 }

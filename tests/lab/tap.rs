@@ -1,4 +1,4 @@
-//! [`Tap`]: a wire between a peer and a node that keeps a copy of every packet.
+//! [`Tap`]: a wire between a peer and a node that keeps a copy of every packet. Answers go back to the peer.
 
 use super::process::PATIENCE;
 use super::{Process, osc};
@@ -22,9 +22,23 @@ impl Tap {
         let address = socket.local_addr().expect("it is bound");
         let kept = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
         let (keep, onward) = (Arc::clone(&kept), node.socket());
+        let peer = Arc::new(Mutex::new(None));
+        let [back, ahead] = [&socket, &onward].map(|socket| socket.try_clone().expect("it can be shared"));
+        let answered = Arc::clone(&peer);
         thread::spawn(move || {
             let mut buffer = [0; 65_536];
-            while let Ok(len) = socket.recv(&mut buffer) {
+            loop {
+                // A node that is gone may come again.
+                let Ok(len) = ahead.recv(&mut buffer) else { continue };
+                let to: Option<SocketAddr> = *answered.lock().expect("nobody panics with it");
+                // The peer may be gone already.
+                let _ = to.map(|to| back.send_to(&buffer[..len], to));
+            }
+        });
+        thread::spawn(move || {
+            let mut buffer = [0; 65_536];
+            while let Ok((len, from)) = socket.recv_from(&mut buffer) {
+                *peer.lock().expect("nobody panics with it") = Some(from);
                 // The node may be gone already.
                 let _ = onward.send(&buffer[..len]);
                 keep.0
