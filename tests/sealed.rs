@@ -1,6 +1,7 @@
 //! A node with a key: who is obeyed, by real programs over real sockets, and what is heard of it.
 
-use crate::lab::{Lab, PATIENCE, Process, Tap, clicks, osc, read_wav};
+use crate::lab::{Lab, PATIENCE, Process, Tap, clicks, osc, read_wav, repository};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -143,4 +144,87 @@ fn a_performance_goes_on_when_the_node_is_started_anew() {
     osc::wait_until_taken(&asks, 20);
     assert!(osc::status(&asks, "stale") >= 10);
     assert_eq!(play.wait().code(), Some(0));
+}
+
+fn python(version: &str, lab: &Lab) -> Command {
+    let python = repository(&format!(".venv/python-osc-{version}/bin/python"));
+    assert!(python.exists(), "{} is missing: `make setup` installs it", python.display());
+    let mut command = Command::new(python);
+    command.arg("-B").env("PYTHONPATH", repository("samples/python")).current_dir(lab.path("."));
+    command
+}
+
+fn python_seals(version: &str) {
+    let lab = lab();
+    let node = lab.node(["--key-file", "stage.key", "--record", "out.wav"]);
+    let tap = Tap::start(&node);
+    let sealed = |args: &[&str]| {
+        let mut script = python(version, &lab);
+        script.arg(repository("samples/python/sealed.py")).args(args);
+        Process::spawn(script).output()
+    };
+    let output = sealed(&[&tap.address(), "--key-file", "stage.key", "/click", "0.5"]);
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
+    let output = sealed(&[&node.address(), "--key-file", "stage.key", "--reply", "0.5", "/nobody", "1"]);
+    assert!(output.stdout.starts_with("/error /nobody no such address"), "{}", output.stdout);
+    let output = sealed(&[&node.address(), "--key-file", "other.key", "/click"]);
+    assert_eq!(output.code, Some(1));
+    assert!(output.stderr.contains("not sealed with this ensemble's key"), "{}", output.stderr);
+    let output = sealed(&["127.0.0.1:1", "--key-file", "stage.key", "/click"]);
+    assert!(output.stderr.contains("no answer from 127.0.0.1:1"), "{}", output.stderr);
+
+    // As a class, with the clock that asks with the key too: a bundle for half a second later.
+    let (host, port) = (String::from("127.0.0.1"), node.port);
+    let mut script = python(version, &lab);
+    script.arg("-c").arg(format!(
+        "from ensemble_clock import EnsembleClock, message\nfrom sealed import Sealed\n\
+         with EnsembleClock({host:?}, {port}, key_file='stage.key') as clock, \\\n\
+         \x20       Sealed({host:?}, {port}, key_file='stage.key') as node:\n\
+         \x20   node.send(clock.bundle(0.5, message('/click', 0.5)).build())\n\
+         \x20   node.send_message('/click', 0.5)\n"
+    ));
+    let output = Process::spawn(script).output();
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
+    let asks = node.socket();
+    osc::wait_for_events(&asks, 3);
+    for packet in tap.packets() {
+        asks.send(&packet).expect("it can be sent");
+    }
+    let start = Instant::now();
+    while osc::status(&asks, "stale") < 1 {
+        assert!(start.elapsed() < PATIENCE, "it does not come in");
+    }
+    assert_eq!((osc::status(&asks, "events"), osc::status(&asks, "late")), (3, 0));
+    assert_eq!(heard(&lab, node), 3);
+}
+
+#[test]
+fn python_osc_1_9_seals() {
+    python_seals("1.9.3");
+}
+
+#[test]
+fn python_osc_1_10_seals() {
+    python_seals("1.10.2");
+}
+
+#[test]
+fn python_relays_for_those_who_cannot_seal() {
+    let lab = lab();
+    let node = lab.node(["--key-file", "stage.key", "--record", "out.wav"]);
+    let mut script = python("1.10.2", &lab);
+    script.arg(repository("samples/python/sealed.py"));
+    script.args([&node.address(), "--key-file", "stage.key", "--relay", "0"]);
+    let relay = Process::start(script);
+    let program = relay.socket();
+    program.send(&osc::message("/nobody", [])).expect("it can be sent");
+    assert_eq!(osc::receive(&program).addr, "/error");
+    let due = osc::wall_clock() + osc::millis(300);
+    program
+        .send(&osc::bundle(due, [osc::message("/click", [rosc::OscType::Float(0.5)])]))
+        .expect("it can be sent");
+    let asks = node.socket();
+    osc::wait_until_played(&asks);
+    assert_eq!((osc::status(&asks, "late"), osc::status(&asks, "unsealed")), (0, 0));
+    assert_eq!(heard(&lab, node), 1);
 }

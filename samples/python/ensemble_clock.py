@@ -10,12 +10,16 @@ stamped by the node's time, which is kept here as a straight line over a clock t
         bundle = clock.bundle(0.5, message("/kick", 0.8))   # due in half a second, on every node of the ensemble
         UDPClient("192.168.1.20", 9000).send(bundle.build())
 
+Nodes that have a key are asked with `key_file="stage.key"`, and then no stranger's answer is believed; what is sent to them is
+sealed by sealed.py beside this file.
+
 Not for: Downbeat's own followers, which exchange four stamps and know more.
 """
 
 import argparse
 import collections
 import random
+import secrets
 import socket
 import threading
 import time
@@ -46,8 +50,13 @@ class EnsembleClock:
     All methods may be called from any thread. Times are Unix seconds, as those of time.time().
     """
 
-    def __init__(self, host="127.0.0.1", port=9000, interval=1.0, window=60.0):
-        """Asks the node at `host` and `port` every `interval` [s]; the line is laid through the last `window` [s]."""
+    def __init__(self, host="127.0.0.1", port=9000, interval=1.0, window=60.0, key_file=None):
+        """Asks the node at `host` and `port` every `interval` [s]; the line is laid through the last `window` [s]. With the
+        ensemble's key, only answers that are sealed with it are believed."""
+        self._key = None
+        if key_file is not None:
+            import sealed
+            self._sealed, self._key = sealed, sealed.read_key(key_file)
         self._socket = socket.socket(_family(host, port), socket.SOCK_DGRAM)
         self._socket.connect((host, port))
         self._interval = interval
@@ -183,8 +192,12 @@ class EnsembleClock:
             self._answered(raw_nanos(), packet)
 
     def _ask(self):
-        self._number = (self._number + 1) % 2**31
-        question = message("/sync/time/ii", self._number).dgram
+        if self._key is None:
+            self._number = (self._number + 1) % 2**31
+            question = message("/sync/time/ii", self._number).dgram
+        else:
+            self._number = secrets.randbits(64) - 2**63
+            question = self._sealed.question(self._key, self._number)
         while len(self._asked) >= UNDER_WAY:
             self._asked.popitem(last=False)
             self.lost += 1
@@ -196,13 +209,10 @@ class EnsembleClock:
             self.lost += 1
 
     def _answered(self, returned, packet):
-        try:
-            answer = OscMessage(packet)
-        except ParseError:
+        told = self._told(packet)
+        if told is None:
             return
-        if answer.address != "/sync/time/ii/reply" or len(answer.params) != 3:
-            return
-        number, seconds, fraction = answer.params
+        number, seconds, fraction = told
         asked = self._asked.pop(number, None)
         if asked is None:
             return
@@ -214,6 +224,19 @@ class EnsembleClock:
         self._line = line
         if line.count >= SETTLED:
             self._ready.set()
+
+
+    def _told(self, packet):
+        """Number, seconds and fraction of an answer."""
+        if self._key is not None:
+            told = self._sealed.answer(self._key, packet)
+            return told and (told[0], told[3] >> 32, told[3] % 2**32)
+        try:
+            answer = OscMessage(packet)
+        except ParseError:
+            return None
+        is_ours = answer.address == "/sync/time/ii/reply" and len(answer.params) == 3
+        return answer.params if is_ours else None
 
 
 class Line:
