@@ -59,7 +59,6 @@ pub struct Timescale {
     last: WallAnchor,
     /// The wall clock's rate against the raw oscillator, learned [1].
     wall_rate: f64,
-    jumps: u32,
     /// How far ahead of the wall clock this timescale stays, because it was another host's before.
     apart: Span,
     /// It was another host's before.
@@ -70,7 +69,7 @@ impl Timescale {
     /// Starts the ensemble's time as this wall clock's.
     pub fn new(start: WallAnchor, follow: FollowWall) -> Timescale {
         let line = ClockEstimate::new(start.local, start.wall);
-        Timescale { follow, line, last: start, wall_rate: 0.0, jumps: 0, apart: Span::ZERO, inherited: false }
+        Timescale { follow, line, last: start, wall_rate: 0.0, apart: Span::ZERO, inherited: false }
     }
 
     /// Goes on with an ensemble's time after its leader has gone. It is led to this wall clock only if that is close to it:
@@ -82,7 +81,6 @@ impl Timescale {
             line,
             last: wall,
             wall_rate: line.rate(),
-            jumps: 0,
             apart: Span::ZERO,
             inherited: true,
         };
@@ -93,11 +91,6 @@ impl Timescale {
     /// Local to ensemble time, as of the last look.
     pub fn estimate(&self) -> ClockEstimate {
         self.line
-    }
-
-    /// How many jumps there were.
-    pub fn jumps(&self) -> u32 {
-        self.jumps
     }
 
     /// Takes a look at the wall clock; tells of the jump if it was stepped since the last, or is too far off to be
@@ -130,7 +123,6 @@ impl Timescale {
     fn jump(&mut self, wall: WallAnchor) -> Jump {
         let to = wall.wall + self.apart;
         let by = to - self.line.ensemble_at(wall.local);
-        self.jumps += 1;
         let epoch = self.line.epoch + 1;
         self.line = ClockEstimate::new(wall.local, to).with_rate(self.wall_rate);
         self.line.epoch = epoch;
@@ -212,7 +204,7 @@ mod tests {
         let jump = scale.look(wall(2.0, 0.0, hour)).expect("an hour is a step");
         assert_eq!((jump.by, jump.epoch), (hour, 1));
         assert_eq!(scale.look(wall(3.0, 0.0, hour)), None);
-        assert_eq!((scale.jumps(), scale.estimate().epoch), (1, 1));
+        assert_eq!(scale.estimate().epoch, 1);
     }
 
     #[test]
@@ -220,7 +212,7 @@ mod tests {
         for (millis, jumps) in [(9, 0), (11, 1)] {
             let mut scale = Timescale::new(wall(0.0, 0.0, Span::ZERO), FollowWall::Follow);
             scale.look(wall(1.0, 0.0, Span::from_millis(millis)));
-            assert_eq!(scale.jumps(), jumps, "{millis} ms");
+            assert_eq!(scale.estimate().epoch, jumps, "{millis} ms");
         }
     }
 
@@ -256,7 +248,7 @@ mod tests {
                 let error = anchor.wall - scale.estimate().ensemble_at(anchor.local);
                 assert!(error.abs() <= HOPELESS && (second < 15_000 || error.abs() < Span::from_millis(1)));
             }
-            assert!(jumps.contains(&scale.jumps()), "{}", scale.jumps());
+            assert!(jumps.contains(&scale.estimate().epoch), "{}", scale.estimate().epoch);
         }
     }
 
@@ -289,7 +281,7 @@ mod tests {
         let line = ClockEstimate::new(start.local, start.wall + ahead);
         let mut scale = Timescale::resume(line, start, FollowWall::Follow);
         assert_eq!(scale.look(wall(1.0, 0.0, ahead + Span::from_millis(2))), None);
-        assert_eq!((scale.jumps(), scale.apart), (0, Span::ZERO));
+        assert_eq!((scale.estimate().epoch, scale.apart), (0, Span::ZERO));
     }
 
     #[test]
