@@ -6,6 +6,7 @@ use crate::args::StatusArgs;
 use crate::output::{printable, results};
 use crate::target::Target;
 use anyhow::bail;
+use downbeat_net::hub::PEERS_TOLD;
 use downbeat_net::osc::{self, Arg, Message};
 use downbeat_sync::{Clock, Span};
 use serde_json::{Map, Value, json};
@@ -96,7 +97,7 @@ impl Answers {
     /// Whether nothing more is to come.
     fn are_whole(&self) -> bool {
         let told = self.clock.as_ref().and_then(|clock| clock.get("peers")?.as_u64());
-        self.node.is_some() && told.is_some_and(|told| self.peers.len() as u64 >= told.min(16))
+        self.node.is_some() && told.is_some_and(|told| self.peers.len() as u64 >= told.min(PEERS_TOLD as u64))
     }
 }
 
@@ -202,4 +203,35 @@ fn text(pairs: &Map<String, Value>, key: &str) -> String {
 /// To the microsecond.
 fn number(pairs: &Map<String, Value>, key: &str) -> String {
     pairs.get(key).and_then(Value::as_f64).map_or("-".to_owned(), |number| format!("{number:.3}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers of a node that knows so many others, of which so many rows have come.
+    fn answers(known: usize, rows: usize) -> Answers {
+        let mut answers = Answers { node: Some(Map::new()), ..Answers::default() };
+        let mut take = |address: &str, args: [Arg<'_>; 2]| {
+            let mut packet = Vec::new();
+            osc::write(&mut packet, address, args).expect("it can be written");
+            for timed in osc::read(&packet) {
+                answers.take(&timed.expect("it can be read").message);
+            }
+        };
+        take("/sync/status/reply", ["peers".into(), Arg::Int(known as i32)]);
+        for row in 0..rows {
+            take("/sync/peer/reply", ["id".into(), Arg::Int(row as i32)]);
+        }
+        answers
+    }
+
+    #[test]
+    fn nothing_more_is_waited_for_once_all_rows_that_a_node_tells_are_there() {
+        for (known, rows, whole) in [(0, 0, true), (3, 2, false), (3, 3, true)] {
+            assert_eq!(answers(known, rows).are_whole(), whole, "{rows} of {known}");
+        }
+        let many = 10 * PEERS_TOLD;
+        assert!(!answers(many, PEERS_TOLD - 1).are_whole() && answers(many, PEERS_TOLD).are_whole());
+    }
 }

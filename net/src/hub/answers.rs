@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const WAITING: usize = 2_048;
 /// Names in one message of a list go up to this size, so that it fits every network's packets (bytes).
 const LIST_BYTES: usize = 1_000;
-/// Of more nodes the status does not tell.
-const PEERS_TOLD: usize = 16;
+/// Of more nodes `/sync/status` does not tell.
+pub const PEERS_TOLD: usize = 16;
 /// More of a wrong address is not sent back (bytes).
 const ADDRESS_BYTES: usize = 256;
 
@@ -195,7 +195,7 @@ impl Hub {
         self.out.pairs(to, "/status/reply", &pairs);
     }
 
-    /// How the clock is, then a message for each of up to 16 other nodes.
+    /// How the clock is, then a message for each of up to [`PEERS_TOLD`] other nodes.
     pub(super) fn sync_status(&mut self, to: Endpoint) {
         let now = self.now;
         let estimate = self.session.estimate().anchored_at(now);

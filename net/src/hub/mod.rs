@@ -43,6 +43,7 @@ use crate::score::{Arrival, Reason, Request, SENDERS, Score, ScoreConfig};
 use crate::seal::{Checker, Moment};
 use crate::timing::{self, Membership, TimingError};
 use answers::Out;
+pub use answers::PEERS_TOLD;
 use budget::Budget;
 use clips::Places;
 use downbeat_engine::device::DeviceState;
