@@ -11,6 +11,9 @@ use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Write};
 
 /// Ticks of 2^-32 s.
 const TICKS_PER_SEC: u128 = 1 << 32;
+/// Stamps further apart than this make no sense of a trace: from 2^31 s (68 years) on, a difference would come out with the
+/// wrong sign. A clock that counts since its host started, against Unix time, is nearer than that.
+const APART: i128 = 2_140_000_000 << 32;
 /// Columns of a trace, in the order of its header.
 const STAMPS: [&str; 4] = ["t1", "t2", "t3", "t4"];
 
@@ -43,6 +46,7 @@ fn replay(mut trace: impl BufRead, mut out: impl Write) -> anyhow::Result<()> {
     writeln!(out, "t4,offset,drift_ppm,sigma,bound")?;
     let mut estimator = Estimator::new(RateBelief::default());
     let mut number = 1;
+    let mut first = None;
     loop {
         line.clear();
         number += 1;
@@ -59,11 +63,19 @@ fn replay(mut trace: impl BufRead, mut out: impl Write) -> anyhow::Result<()> {
                 .with_context(|| format!("line {number}: there is no column {}", column + 1))?;
             ticks(cell.trim()).with_context(|| format!("line {number}: {cell:?} is not a time in seconds"))
         };
+        let stamps = [stamp(t1)?, stamp(t2)?, stamp(t3)?, stamp(t4)?];
+        let first = *first.get_or_insert(stamps);
+        if are_far_apart(stamps.into_iter().chain(first)) {
+            bail!(
+                "line {number}: its stamps are more than 67 years from each other, or from those of the first line"
+            );
+        }
+        let [asked, received, answered, returned] = stamps;
         let exchange = Exchange {
-            asked: LocalTime::from_ticks(stamp(t1)?),
-            received: EnsembleTime::from_bits(stamp(t2)?),
-            answered: EnsembleTime::from_bits(stamp(t3)?),
-            returned: LocalTime::from_ticks(stamp(t4)?),
+            asked: LocalTime::from_ticks(asked),
+            received: EnsembleTime::from_bits(received),
+            answered: EnsembleTime::from_bits(answered),
+            returned: LocalTime::from_ticks(returned),
         };
         estimator.take(&exchange);
         let now = exchange.returned;
@@ -82,6 +94,12 @@ fn replay(mut trace: impl BufRead, mut out: impl Write) -> anyhow::Result<()> {
     }
     out.flush()?;
     Ok(())
+}
+
+/// Whether a difference of any two stamps, in ticks, is beyond what the estimator can tell.
+fn are_far_apart(stamps: impl Iterator<Item = u64> + Clone) -> bool {
+    let [earliest, latest] = [stamps.clone().min(), stamps.max()].map(|stamp| i128::from(stamp.unwrap_or(0)));
+    latest - earliest > APART
 }
 
 /// Seconds with any number of decimals as ticks, exactly: an `f64` of today's Unix time is 200 ns coarse.
@@ -134,5 +152,23 @@ mod tests {
             replayed("t1,t2,t3,t4\n1,2,3,x\n").is_err_and(|why| why.contains("line 2") && why.contains('x'))
         );
         assert!(replayed("t1,t2,t3,t4\n1,2,3\n").is_err_and(|why| why.contains("column 4")));
+    }
+
+    #[test]
+    fn stamps_of_which_a_difference_would_wrap_are_refused_with_their_line() {
+        // A host that has just started asks one that has Unix time in 2030.
+        let good = "100.0,1900000000.0001,1900000000.0001,100.0002";
+        let out = replayed(&format!("t1,t2,t3,t4\n{good}\n")).expect("it is a trace");
+        assert!(out.contains("100.0002,1899999900.00000"), "{out}");
+        // NTP's seconds since 1900; a stamp of another clock; a clock that was set by 70 years on its way.
+        for wrong in [
+            "100.0,3900000000.0,3900000000.0,100.1",
+            "100.0,600.0,600.0,4000000000.0",
+            "2200000000.0,2200000500.0,2200000500.0,2200000000.1",
+        ] {
+            let trace = format!("t1,t2,t3,t4\n100.0,600.0,600.0,100.1\n\n{wrong}\n");
+            let why = replayed(&trace).expect_err("it makes no sense");
+            assert!(why.contains("line 4") && why.contains("67 years"), "{wrong}: {why}");
+        }
     }
 }
