@@ -428,7 +428,7 @@ impl Session {
         *joined = true;
         let jump = self.published.follow(&target, now);
         self.born = if jump.is_some() {
-            self.published.line().ensemble_at(now) - peer.standing.claim.age
+            self.published.line().ensemble_at(now) - peer.claim(now).age
         } else {
             self.born
         };

@@ -3,7 +3,7 @@
 //! Not for: the rules by which two leaders are weighed (`election`), nor for sending anything (`super`).
 
 use super::election;
-use super::message::{Claim, Hello, PeerId};
+use super::message::{Hello, PeerId};
 use super::peer::{Peer, Use};
 use super::{ANSWERS, BANNED, FORGET, GONE, GREETING, LEASE, LOOK, Role, SUCCESSORS, Session};
 use crate::{LocalTime, Span, Timescale, WallAnchor};
@@ -92,17 +92,14 @@ impl Session {
         if id == own {
             return;
         }
+        let claim = peer.claim(now);
         let own_priority = u8::from(self.config.leader);
-        let stubborn = peer.claims > STUBBORN && id < own && theirs.claim.priority >= own_priority;
+        let stubborn = peer.claims > STUBBORN && id < own && claim.priority >= own_priority;
         let before = match &self.role {
-            Role::Leading(_) => {
-                stubborn || election::goes_before((&theirs.claim, id), (&self.claim(now), own))
-            }
+            Role::Leading(_) => stubborn || election::goes_before((&claim, id), (&self.claim(now), own)),
             Role::Following { leader, .. } => match self.peers.get(leader) {
                 Some(leader) if leader.silent(now) < LEASE && !leader.is_banned(now) => {
-                    // What it said last is a while ago.
-                    let age = leader.standing.claim.age + leader.silent(now);
-                    election::goes_before((&theirs.claim, id), (&Claim { age, ..leader.standing.claim }, own))
+                    election::goes_before((&claim, id), (&leader.claim(now), own))
                 }
                 _ => true,
             },
@@ -122,7 +119,7 @@ impl Session {
 
     pub(super) fn follow(&mut self, leader: PeerId, now: LocalTime) {
         let Some(peer) = self.peers.get(&leader) else { return };
-        let claim = peer.standing.claim;
+        let claim = peer.claim(now);
         self.session = claim.session;
         self.term = claim.term;
         self.born = self.published.line().ensemble_at(now) - claim.age;
@@ -233,7 +230,7 @@ impl Session {
                 && peer.silent(local) < LEASE
                 && !peer.is_banned(local)
         });
-        let heir = heir.map(|(id, peer)| (*id, peer.standing.claim));
+        let heir = heir.map(|(id, peer)| (*id, peer.claim(local)));
         let heir = heir.reduce(|a, b| if election::goes_before((&b.1, b.0), (&a.1, a.0)) { b } else { a });
         if let Some((heir, _)) = heir {
             let proven = self.peers.get(&heir).is_some_and(|peer| peer.is_proven(local, LEASE));

@@ -2,7 +2,7 @@
 //!
 //! Not for: what follows from the answers (`session`).
 
-use super::message::{Ping, Pong, Standing};
+use super::message::{Claim, Ping, Pong, Standing};
 use crate::{
     ClockEstimate, EnsembleTime, Estimator, Exchange, LocalTime, RateBelief, Span, SyncState, Verdict,
 };
@@ -107,6 +107,12 @@ impl Peer {
     /// How long it is silent: nothing came of it that is certainly new.
     pub(super) fn silent(&self, now: LocalTime) -> Span {
         self.vouched.map_or(Span::MAX, |at| now - at)
+    }
+
+    /// What it would lead with by now: what it said last is a while ago.
+    pub(super) fn claim(&self, now: LocalTime) -> Claim {
+        let since = self.vouched.map_or(Span::ZERO, |at| now - at);
+        Claim { age: self.standing.claim.age + since, ..self.standing.claim }
     }
 
     /// Whether it answered a question within this time.

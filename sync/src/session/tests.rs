@@ -38,6 +38,19 @@ fn hello(id: u64, count: u64) -> Message {
     Message::Hello(Hello { standing, count, known: Vec::new() })
 }
 
+/// The same of one that leads a session of its own, which is so old (ms).
+fn young_hello(id: u64, age: i64, count: u64) -> Message {
+    let Message::Hello(mut hello) = hello(id, count) else { unreachable!("it is a hello") };
+    hello.standing.claim = Claim { session: id, age: Span::from_millis(age), ..hello.standing.claim };
+    Message::Hello(hello)
+}
+
+/// Who is asked something at `now`.
+fn asked(session: &mut Session, now: WallAnchor) -> Vec<SocketAddr> {
+    let asked = |output| if let Output::Send(to, Message::Ping(_)) = output { Some(to) } else { None };
+    said(session, now).into_iter().filter_map(asked).collect()
+}
+
 /// Lets `two` hear and answer what `one` says, for so many steps of 10 ms from `from` (ms) on; 1 ms each way.
 fn converse(one: &mut Session, two: &mut Session, from: i64, steps: i64) {
     let way = Span::from_millis(1);
@@ -133,4 +146,21 @@ fn it_says_nothing_more_often_than_it_must() {
     }
     // A heartbeat twice a second, for ten seconds.
     assert!((20..=21).contains(&sent), "{sent}");
+}
+
+#[test]
+fn of_two_heirs_the_older_is_followed_though_it_spoke_earlier() {
+    let pinned = SessionConfig { id: PeerId(9), leader: true, ..SessionConfig::default() };
+    let (mut leader, mut session) = (Session::new(pinned, wall(0)), session(1));
+    converse(&mut leader, &mut session, 0, 200);
+    assert_eq!(session.leader(), PeerId(9));
+    // From here on the leader is silent. The first heir will be 350 ms older than the second, and said so earlier.
+    session.handle(wall(2_300).local, address(7), &young_hello(7, 100_000, 1));
+    said(&mut session, wall(2_310));
+    session.handle(wall(3_050).local, address(8), &young_hello(8, 100_400, 1));
+    let first = (3_050..3_300).step_by(10).find_map(|ms| {
+        let others = asked(&mut session, wall(ms)).into_iter().filter(|to| *to != address(1));
+        others.into_iter().next()
+    });
+    assert_eq!(first, Some(address(7)));
 }
