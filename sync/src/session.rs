@@ -281,7 +281,7 @@ impl Session {
         let leader = self.leader();
         let peer = self.peers.entry(standing.id).or_insert_with(|| Peer::new(from, *standing, arrival));
         peer.heard = peer.heard.later(arrival);
-        match message {
+        let claims = match message {
             Message::Hello(hello) => self.hear(hello, from, is_new, arrival),
             Message::Ping(ping) => {
                 // It may be an old one, said again: of a leader it tells nothing, of others whom they follow.
@@ -293,11 +293,15 @@ impl Session {
                 } else {
                     self.tally.dropped += 1;
                 }
+                false
             }
-            Message::Pong(pong) => self.learn(pong, from, arrival),
-        }
+            Message::Pong(pong) => {
+                self.learn(pong, from, arrival);
+                false
+            }
+        };
         if !(matches!(message, Message::Ping(_)) && standing.id == leader) {
-            self.consider(standing.id, from, arrival);
+            self.consider(standing.id, from, claims, arrival);
         }
     }
 

@@ -11,9 +11,6 @@ use std::net::SocketAddr;
 
 /// How much later each further successor acts, so that the first is heard before.
 const STAGGER: Span = Span::from_millis(400);
-/// After so many claims two leaders weigh their ages differently, which they may within a message's delay: then the lower
-/// number leads.
-const STUBBORN: u32 = 10;
 /// Nodes that are asked at once whether they live, because they claim to lead.
 const CANDIDATES: usize = 4;
 /// Witnesses of a leader's time.
@@ -22,12 +19,13 @@ const WITNESSES: usize = 2;
 const CONFIRMS: Span = Span::from_millis(1);
 
 impl Session {
-    pub(super) fn hear(&mut self, hello: &Hello, from: SocketAddr, is_new: bool, now: LocalTime) {
+    /// Takes a hello. Says whether it is a new one.
+    pub(super) fn hear(&mut self, hello: &Hello, from: SocketAddr, is_new: bool, now: LocalTime) -> bool {
         let own = self.leader();
-        let Some(peer) = self.peers.get_mut(&hello.standing.id) else { return };
+        let Some(peer) = self.peers.get_mut(&hello.standing.id) else { return false };
         if hello.count <= peer.count {
             self.tally.stray += 1;
-            return;
+            return false;
         }
         peer.count = hello.count;
         peer.vouched = Some(now);
@@ -56,6 +54,7 @@ impl Session {
                 self.greet(address, now);
             }
         }
+        true
     }
 
     /// Whether witnesses say that the published clock is right, and more of them than say that it is not.
@@ -71,14 +70,17 @@ impl Session {
         confirm >= WITNESSES && 2 * confirm > votes.len()
     }
 
-    /// Follows whoever speaks, if that is whom to follow.
-    pub(super) fn consider(&mut self, id: PeerId, from: SocketAddr, now: LocalTime) {
+    /// Follows whoever speaks, if that is whom to follow. `claims`: it was a new hello.
+    pub(super) fn consider(&mut self, id: PeerId, from: SocketAddr, claims: bool, now: LocalTime) {
         let Some(peer) = self.peers.get(&id) else { return };
         if peer.is_banned(now) {
             return;
         }
         let theirs = peer.standing;
         if theirs.leader != id {
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.give_in();
+            }
             // A leader that follows somebody else now: so do we, once we know it.
             if id == self.leader()
                 && theirs.leader != self.config.id
@@ -94,7 +96,8 @@ impl Session {
         }
         let claim = peer.claim(now);
         let own_priority = u8::from(self.config.leader);
-        let stubborn = peer.claims > STUBBORN && id < own && claim.priority >= own_priority;
+        // Two that never agree on who is the older: the lower number leads.
+        let stubborn = peer.is_stubborn(now) && id < own && claim.priority >= own_priority;
         let before = match &self.role {
             Role::Leading(_) => stubborn || election::goes_before((&claim, id), (&self.claim(now), own)),
             Role::Following { leader, .. } => match self.peers.get(leader) {
@@ -110,8 +113,11 @@ impl Session {
             // A hello may be an old one, said again by somebody else. An answer to a question of ours is not.
             self.probe(id, now);
         } else {
-            if let Some(peer) = self.peers.get_mut(&id) {
-                peer.claims += u32::from(matches!(self.role, Role::Leading(_)));
+            if claims
+                && self.leads()
+                && let Some(peer) = self.peers.get_mut(&id)
+            {
+                peer.insist(now);
             }
             self.greet(from, now);
         }

@@ -32,6 +32,10 @@ const URGENT_INTERVAL: Span = Span::from_millis(50);
 const PATIENCE: Span = Span::from_secs(2);
 /// A question is put off by up to this part of the interval, so that a thousand followers do not ask at one instant.
 const DITHER: f64 = 0.1;
+/// After so many claims two leaders weigh their ages differently, which they may within a message's delay.
+const STUBBORN: u32 = 10;
+/// Claims that are further apart are no dispute: a leader says hello twice a second.
+const DISPUTE: Span = Span::from_secs(3);
 
 /// What a peer is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +64,8 @@ pub(super) struct Peer {
     proven: Option<LocalTime>,
     /// Its newest hello.
     pub(super) count: u64,
-    /// How often it claimed to lead though we think that we do.
-    pub(super) claims: u32,
+    /// How often on end it claimed to lead though we think that we do, and when last.
+    claims: (u32, LocalTime),
     /// It answered wrongly when others did not: not asked and not followed until then.
     banned: Option<LocalTime>,
     use_: Use,
@@ -87,7 +91,7 @@ impl Peer {
             vouched: None,
             proven: None,
             count: 0,
-            claims: 0,
+            claims: (0, now),
             banned: None,
             use_: Use::None,
             estimator: Estimator::new(RateBelief::default()),
@@ -113,6 +117,23 @@ impl Peer {
     pub(super) fn claim(&self, now: LocalTime) -> Claim {
         let since = self.vouched.map_or(Span::ZERO, |at| now - at);
         Claim { age: self.standing.claim.age + since, ..self.standing.claim }
+    }
+
+    /// It claims to lead, though we think that we do.
+    pub(super) fn insist(&mut self, now: LocalTime) {
+        let (claims, last) = self.claims;
+        self.claims = (if now - last < DISPUTE { claims.saturating_add(1) } else { 1 }, now);
+    }
+
+    /// It does not claim to lead any more.
+    pub(super) fn give_in(&mut self) {
+        self.claims.0 = 0;
+    }
+
+    /// Whether it claims to lead all the time, though we think that we do.
+    pub(super) fn is_stubborn(&self, now: LocalTime) -> bool {
+        let (claims, last) = self.claims;
+        claims > STUBBORN && now - last < DISPUTE
     }
 
     /// Whether it answered a question within this time.

@@ -164,3 +164,33 @@ fn of_two_heirs_the_older_is_followed_though_it_spoke_earlier() {
     });
     assert_eq!(first, Some(address(7)));
 }
+
+/// Whether node 1, which leads a younger session, is asked anything by node 9 when it has said hello at these times (ms), and
+/// been asking all the time.
+fn is_yielded_to(hellos: impl IntoIterator<Item = i64>) -> bool {
+    let mut session = session(9);
+    session.born = session.born - Span::from_secs(60);
+    let Message::Hello(Hello { standing, .. }) = young_hello(1, 1_000, 1) else {
+        unreachable!("it is a hello")
+    };
+    let mut now = 0;
+    let mut yielded = false;
+    for (count, at) in (1..).zip(hellos) {
+        while now < at {
+            let ping = Ping { standing, nonce: now as u64 };
+            session.handle(wall(now).local, address(1), &Message::Ping(ping));
+            yielded |= !asked(&mut session, wall(now)).is_empty();
+            now += 20;
+        }
+        session.handle(wall(at).local, address(1), &young_hello(1, 1_000 + at, count));
+        yielded |= !asked(&mut session, wall(at)).is_empty();
+    }
+    yielded
+}
+
+#[test]
+fn only_who_insists_by_one_hello_after_the_other_is_yielded_to() {
+    assert!(is_yielded_to((0..13).map(|n| 500 * n)), "the lower number leads if they never agree");
+    assert!(!is_yielded_to([0, 2_000]), "questions are no claims");
+    assert!(!is_yielded_to((0..30).map(|n| 3_500 * n)), "what was claimed long ago is forgotten");
+}
