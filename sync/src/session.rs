@@ -11,6 +11,7 @@
 //!
 //! Not for: estimating (`estimator`), the rules of succession (`election`), bytes (the net crate).
 
+mod crowd;
 mod election;
 mod leadership;
 mod message;
@@ -22,13 +23,12 @@ use crate::{
     ClockEstimate, EnsembleTime, FollowWall, Jump, LocalTime, Span, Steering, SyncState, Timescale, Verdict,
     WallAnchor,
 };
+use crowd::Greetings;
 use peer::{Peer, Use};
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 
-/// Nodes that are known at once; more are not taken notice of.
-const PEERS: usize = 4_096;
 /// A leader's heartbeat.
 const HEARTBEAT: Span = Span::from_millis(500);
 /// A leader that is not heard for so long is gone: nothing of it came, neither heartbeats nor answers.
@@ -45,8 +45,6 @@ const FORGET: Span = Span::from_secs(60);
 const SIGN_OF_LIFE: Span = Span::from_secs(20);
 /// Named peers that do not answer are said hello to this often.
 const KNOCK: Span = Span::from_secs(2);
-/// Nobody is answered a hello more often than this.
-const GREETING: Span = Span::from_millis(200);
 /// Answers that wait to be sent, at most.
 const ANSWERS: usize = 4_096;
 /// Whoever was outvoted is not followed for so long.
@@ -140,11 +138,12 @@ pub struct Session {
     term: u32,
     born: EnsembleTime,
     peers: BTreeMap<PeerId, Peer>,
+    /// Those of them that were heard once only, in that order; some may have been heard again since.
+    strangers: VecDeque<PeerId>,
     /// Who succeeds the leader, in order.
     successors: Vec<PeerId>,
     answers: VecDeque<(SocketAddr, u64, LocalTime)>,
-    greetings: VecDeque<SocketAddr>,
-    greeted: BTreeMap<SocketAddr, LocalTime>,
+    greetings: Greetings,
     hellos: u64,
     turn: usize,
     next_hello: LocalTime,
@@ -152,9 +151,10 @@ pub struct Session {
     next_steer: LocalTime,
     next_look: LocalTime,
     next_count: LocalTime,
-    /// Who is asked, and who follows: counted now and then, for there may be a thousand.
+    /// Who is asked, how many follow, and who of them come first: found out now and then, for there may be thousands.
     asked: Vec<PeerId>,
     followers: u32,
+    heirs: Vec<(PeerId, SocketAddr)>,
     nonces: u64,
     tally: SessionTally,
 }
@@ -174,10 +174,10 @@ impl Session {
             term: 0,
             born: start.wall,
             peers: BTreeMap::new(),
+            strangers: VecDeque::new(),
             successors: Vec::new(),
             answers: VecDeque::new(),
-            greetings: VecDeque::new(),
-            greeted: BTreeMap::new(),
+            greetings: Greetings::default(),
             hellos: 0,
             turn: 0,
             next_hello: now,
@@ -187,6 +187,7 @@ impl Session {
             next_count: now,
             asked: Vec::new(),
             followers: 0,
+            heirs: Vec::new(),
             tally: SessionTally::default(),
         }
     }
@@ -273,21 +274,23 @@ impl Session {
         if standing.id == self.config.id {
             return; // Our own, from a broadcast.
         }
-        let is_new = !self.peers.contains_key(&standing.id);
-        if is_new && self.peers.len() >= PEERS {
-            self.tally.dropped += 1;
-            return;
-        }
         let leader = self.leader();
-        let peer = self.peers.entry(standing.id).or_insert_with(|| Peer::new(from, *standing, arrival));
-        peer.heard = peer.heard.later(arrival);
+        let is_new = match message {
+            // Who is not known was asked nothing.
+            Message::Pong(_) if !self.peers.contains_key(&standing.id) => {
+                self.tally.stray += 1;
+                return;
+            }
+            _ => self.notice(standing, from, arrival),
+        };
         let claims = match message {
-            Message::Hello(hello) => self.hear(hello, from, is_new, arrival),
+            Message::Hello(hello) => is_new.is_some_and(|is_new| self.hear(hello, from, is_new, arrival)),
             Message::Ping(ping) => {
                 // It may be an old one, said again: of a leader it tells nothing, of others whom they follow.
-                if standing.id != leader {
+                if let Some(peer) = self.peers.get_mut(&standing.id).filter(|_| standing.id != leader) {
                     peer.standing.leader = standing.leader;
                 }
+                // To answer, nobody need be known.
                 if self.answers.len() < ANSWERS {
                     self.answers.push_back((from, ping.nonce, arrival));
                 } else {
@@ -309,7 +312,6 @@ impl Session {
     pub fn advance(&mut self, now: WallAnchor) -> Option<Jump> {
         let local = now.local;
         if !local.is_before(self.next_count) {
-            self.next_count = local + COUNT;
             self.take_stock(local);
         }
         let jump = match &mut self.role {
@@ -353,7 +355,7 @@ impl Session {
             let pong = Pong { standing, nonce, received: arrival, answered: now };
             return Some(Output::Send(to, Message::Pong(pong)));
         }
-        if let Some(to) = self.greetings.pop_front() {
+        if let Some(to) = self.greetings.next() {
             return Some(Output::Send(to, Message::Hello(self.hello(now))));
         }
         if !now.is_before(self.next_hello) {
@@ -369,8 +371,8 @@ impl Session {
                 !self.peers.values().any(|peer| peer.address == **to && now - peer.heard < KNOCK)
             };
             let knocks: Vec<SocketAddr> = self.config.peers.iter().filter(silent).copied().collect();
-            self.greetings.extend(knocks);
-            if !self.greetings.is_empty() {
+            if !knocks.is_empty() {
+                self.greetings.owe_all(knocks);
                 return self.poll(now);
             }
         }
@@ -439,39 +441,11 @@ impl Session {
         jump
     }
 
-    /// Says hello to one node, but not all the time.
-    fn greet(&mut self, to: SocketAddr, now: LocalTime) {
-        if self.greeted.len() < PEERS && !self.greeted.contains_key(&to) {
-            self.greeted.insert(to, now);
-            self.greetings.push_back(to);
-        }
-    }
-
-    /// The heartbeat for followers whom no broadcast reaches, a few at a time.
-    fn greet_in_turn(&mut self) {
-        let own = self.config.id;
-        let followers: Vec<SocketAddr> =
-            self.peers.values().filter(|peer| peer.standing.leader == own).map(|peer| peer.address).collect();
-        for n in 0..IN_TURN.min(followers.len()) {
-            self.greetings.push_back(followers[(self.turn + n) % followers.len()]);
-        }
-        self.turn = self.turn.wrapping_add(IN_TURN);
-    }
-
     fn hello(&mut self, now: LocalTime) -> Hello {
         self.hellos += 1;
         let own = self.leader();
         let leader = self.peers.get(&own).map(|peer| (own, peer.address));
-        let mut followers: Vec<(LocalTime, PeerId, SocketAddr)> = self
-            .peers
-            .iter()
-            .filter(|(id, peer)| **id != own && peer.standing.leader == own && now - peer.heard < GONE)
-            .map(|(id, peer)| (peer.known_since(), *id, peer.address))
-            .collect();
-        // Whoever came first succeeds first: it has the best idea of the ensemble's time.
-        followers.sort_by(|a, b| (a.0 - b.0).cmp(&Span::ZERO).then(a.1.cmp(&b.1)));
-        let followers = followers.into_iter().map(|(_, id, address)| (id, address));
-        let known = leader.into_iter().chain(followers).take(SUCCESSORS).collect();
+        let known = leader.into_iter().chain(self.heirs.iter().copied()).take(SUCCESSORS).collect();
         Hello { standing: self.standing(now), count: self.hellos, known }
     }
 

@@ -5,8 +5,8 @@
 use super::election;
 use super::message::{Hello, PeerId};
 use super::peer::{Peer, Use};
-use super::{ANSWERS, BANNED, FORGET, GONE, GREETING, LEASE, LOOK, Role, SUCCESSORS, Session};
-use crate::{LocalTime, Span, Timescale, WallAnchor};
+use super::{BANNED, FORGET, GONE, LEASE, LOOK, Role, SUCCESSORS, Session};
+use crate::{LocalTime, RateBelief, Span, Timescale, WallAnchor};
 use std::net::SocketAddr;
 
 /// How much later each further successor acts, so that the first is heard before.
@@ -39,7 +39,7 @@ impl Session {
             self.successors = hello.known.iter().map(|(id, _)| *id).collect();
         }
         if is_new || hello.standing.leader != own {
-            self.greet(from, now);
+            self.greet(from, Some(hello.standing.id), now);
         }
         let strangers: Vec<SocketAddr> = hello
             .known
@@ -51,7 +51,7 @@ impl Session {
         // Who has not shown that it is where it says it is has nobody else spoken to either.
         if self.peers.get(&hello.standing.id).is_some_and(|peer| peer.is_proven(now, FORGET)) {
             for address in strangers {
-                self.greet(address, now);
+                self.greet(address, None, now);
             }
         }
         true
@@ -119,7 +119,7 @@ impl Session {
             {
                 peer.insist(now);
             }
-            self.greet(from, now);
+            self.greet(from, Some(id), now);
         }
     }
 
@@ -132,9 +132,11 @@ impl Session {
         self.tally.successions += u32::from(matches!(self.role, Role::Following { joined: true, .. }));
         self.role = Role::Following { leader, since: now, joined: false };
         self.successors.clear();
+        self.heirs.clear();
+        self.next_count = now;
         self.next_steer = now;
         self.appoint(now);
-        self.greet(self.peers[&leader].address, now);
+        self.greet(self.peers[&leader].address, Some(leader), now);
     }
 
     /// Decides who is asked: the leader, and two witnesses.
@@ -173,24 +175,12 @@ impl Session {
         self.list_the_asked();
     }
 
-    /// Forgets who is gone, and counts who follows.
-    pub(super) fn take_stock(&mut self, now: LocalTime) {
-        self.peers.retain(|_, peer| now - peer.heard < FORGET);
-        self.greeted.retain(|_, at| now - *at < GREETING);
-        let own = self.config.id;
-        let follows = |peer: &&Peer| peer.standing.leader == own && now - peer.heard < GONE;
-        self.followers = self.peers.values().filter(follows).count() as u32;
-        self.list_the_asked();
-    }
-
-    pub(super) fn list_the_asked(&mut self) {
-        self.asked.clear();
-        self.asked.extend(self.peers.iter().filter(|(_, peer)| peer.deadline().is_some()).map(|(id, _)| *id));
-    }
-
     /// Asks a node a few questions, to learn whether it lives.
     pub(super) fn probe(&mut self, id: PeerId, now: LocalTime) {
-        if !self.asked.contains(&id) && self.asked.len() >= 1 + WITNESSES + CANDIDATES {
+        if !self.asked.contains(&id)
+            && self.asked.len() >= 1 + WITNESSES + CANDIDATES
+            && !self.displaces(id, now)
+        {
             self.tally.dropped += 1;
             return;
         }
@@ -200,6 +190,19 @@ impl Session {
                 self.asked.push(id);
             }
         }
+    }
+
+    /// Stops asking a stranger to have room for one that is none: who says it twice is rather there than who says it once.
+    fn displaces(&mut self, id: PeerId, now: LocalTime) -> bool {
+        let is_stranger = |id: &PeerId| self.peers.get(id).is_none_or(Peer::is_stranger);
+        let Some(place) = self.asked.iter().position(is_stranger).filter(|_| !is_stranger(&id)) else {
+            return false;
+        };
+        let stranger = self.asked.swap_remove(place);
+        if let Some(peer) = self.peers.get_mut(&stranger) {
+            peer.set_use(Use::None, RateBelief::default(), now);
+        }
+        true
     }
 
     /// Two nodes that began to follow each other at one moment would do so for ever: the lower number leads.
@@ -268,10 +271,13 @@ impl Session {
         self.tally.successions += 1;
         self.next_look = now.local + LOOK;
         self.next_hello = now.local;
+        self.heirs.clear();
+        self.next_count = now.local;
         self.appoint(now.local);
-        let everybody: Vec<SocketAddr> = self.peers.values().map(|peer| peer.address).take(ANSWERS).collect();
-        for address in everybody {
-            self.greet(address, now.local);
+        let everybody: Vec<(PeerId, SocketAddr)> =
+            self.peers.iter().map(|(id, peer)| (*id, peer.address)).collect();
+        for (id, address) in everybody {
+            self.greet(address, Some(id), now.local);
         }
     }
 }

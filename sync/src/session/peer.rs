@@ -58,6 +58,8 @@ pub(super) struct Peer {
     pub(super) standing: Standing,
     /// When it was last heard of, by anything: a message may also be an old one that somebody sends again.
     pub(super) heard: LocalTime,
+    /// It was heard more than once.
+    heard_again: bool,
     /// When it last said something that is certainly new: the answer to a question, or a hello with a higher count.
     pub(super) vouched: Option<LocalTime>,
     /// When it last answered a question.
@@ -88,6 +90,7 @@ impl Peer {
             address,
             standing,
             heard: now,
+            heard_again: false,
             vouched: None,
             proven: None,
             count: 0,
@@ -106,6 +109,17 @@ impl Peer {
 
     pub(super) fn estimator(&self) -> &Estimator {
         &self.estimator
+    }
+
+    /// It spoke once more.
+    pub(super) fn hear(&mut self, now: LocalTime) {
+        self.heard = self.heard.later(now);
+        self.heard_again = true;
+    }
+
+    /// Whether it was heard once only and never answered: anybody may have said that.
+    pub(super) fn is_stranger(&self) -> bool {
+        !self.heard_again && self.proven.is_none()
     }
 
     /// How long it is silent: nothing came of it that is certainly new.

@@ -1,6 +1,7 @@
 //! What a session does with single messages: right ones, old ones, forged ones. How many sessions get on with each other is
 //! tested in the lab.
 
+use super::crowd::STRANGERS;
 use super::*;
 
 const STEP: Span = Span::from_millis(10);
@@ -122,17 +123,102 @@ fn its_own_voice_from_a_broadcast_is_nobody() {
 fn a_crowd_of_strangers_is_bounded_and_counted() {
     let mut session = session(1);
     let Message::Hello(Hello { mut standing, .. }) = hello(9, 1) else { unreachable!("it is a hello") };
-    for id in 2..2 + PEERS as u64 + 100 {
+    let crowd = ANSWERS + 100;
+    for id in 2..2 + crowd as u64 {
         standing.id = PeerId(id);
         let ping = Ping { standing, nonce: id };
         session.handle(wall(0).local, address(3), &Message::Ping(ping));
     }
-    assert_eq!(session.peers(wall(0).local).len(), PEERS);
-    assert_eq!(session.tally().dropped, 100);
-    // Each of those it knows is answered, once.
+    // The one that claims to lead is asked whether it does. Most others are forgotten, and a hundred not answered.
+    assert_eq!(session.peers(wall(0).local).len(), STRANGERS);
+    assert_eq!(session.tally().dropped, (crowd - STRANGERS + 100) as u64);
     let answers = said(&mut session, wall(1));
     let pongs = answers.iter().filter(|output| matches!(output, Output::Send(_, Message::Pong(_))));
-    assert_eq!(pongs.count(), PEERS.min(ANSWERS));
+    assert_eq!(pongs.count(), ANSWERS);
+}
+
+#[test]
+fn a_flood_of_forged_hellos_costs_nobody_a_place_and_answers_few() {
+    let mut sessions = [session(9), session(1), session(5)];
+    sessions[0].born = sessions[0].born - Span::from_secs(60);
+    let way = Span::from_millis(1);
+    let mut forged = 0;
+    let mut sent = [0; 2];
+    for ms in 0..6_000 {
+        let now = wall(ms);
+        // Two know each other when it begins; the third comes in the midst of it.
+        let there = if ms < 2_500 { 2 } else { 3 };
+        let is_flood = (2_000..4_000).contains(&ms);
+        for _ in 0..if is_flood { 5 } else { 0 } {
+            forged += 1;
+            let from = SocketAddr::from(([10, 1, (forged >> 8) as u8, forged as u8], 9_000));
+            let Message::Hello(mut hello) = hello(1_000 + forged, 1) else { unreachable!("it is a hello") };
+            // Some say that they follow.
+            hello.standing.leader = PeerId(if forged % 2 == 0 { 9 } else { 1_000 + forged });
+            for session in &mut sessions[..there] {
+                session.handle(now.local, from, &Message::Hello(hello.clone()));
+            }
+        }
+        for speaker in 0..there {
+            for output in said(&mut sessions[speaker], now) {
+                let (to, message) = match output {
+                    Output::Send(to, message) => (Some(to), message),
+                    Output::Announce(message) => (None, message),
+                };
+                if speaker == 0
+                    && is_flood
+                    && to.is_some_and(|to| to.port() == 9_000 && (1..4).all(|n| address(n) != to))
+                {
+                    sent[usize::from(matches!(message, Message::Ping(_)))] += 1;
+                }
+                for hearer in (0..there).filter(|hearer| *hearer != speaker) {
+                    if to.is_none_or(|to| to == address(hearer as u8 + 1)) {
+                        sessions[hearer].handle(now.local + way, address(speaker as u8 + 1), &message);
+                    }
+                }
+            }
+        }
+        if ms >= 2_000 {
+            assert!(sessions[0].leads() && sessions[1].leader() == PeerId(9), "at {ms} ms");
+            assert!(ms < 3_900 || sessions[2].leader() == PeerId(9), "at {ms} ms");
+        }
+        if (3_900..4_000).contains(&ms) {
+            assert_eq!(sessions[0].followers, 2);
+            let known: Vec<u64> = sessions[0].hello(now.local).known.iter().map(|(id, _)| id.0).collect();
+            assert_eq!(known, [1, 5]);
+        }
+    }
+    assert_eq!(forged, 10_000);
+    let [greeted, asked] = sent;
+    assert!(
+        (100..1_000).contains(&greeted) && asked < 700,
+        "{greeted} greeted and {asked} asked in two seconds"
+    );
+    for session in &mut sessions {
+        assert!(session.peers.len() <= STRANGERS + 2, "{}", session.peers.len());
+        assert!(session.strangers.len() <= STRANGERS, "{}", session.strangers.len());
+        session.advance(wall(70_000));
+        assert!(session.peers.is_empty() && session.strangers.is_empty());
+    }
+}
+
+#[test]
+fn who_comes_in_the_midst_of_a_flood_finds_the_leader_of_an_older_session() {
+    let (mut session, mut leader) = (session(1), session(9));
+    leader.born = leader.born - Span::from_secs(600);
+    let mut forged = 0;
+    for ms in 0..3_000 {
+        let now = wall(ms);
+        session.advance(now);
+        for _ in 0..5 {
+            forged += 1;
+            session.handle(now.local, address(9), &hello(1_000 + forged, 1));
+        }
+        if ms > 1_000 {
+            converse(&mut leader, &mut session, ms, 1);
+        }
+    }
+    assert_eq!(session.leader(), PeerId(9));
 }
 
 #[test]
