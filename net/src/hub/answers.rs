@@ -111,7 +111,7 @@ impl Hub {
         let names = self.score.samples();
         let total = int(names.len() as u64);
         let mut rest = &names[..];
-        loop {
+        while rest.len() == names.len() || self.answers.another(self.now, &mut self.tally.unanswered) {
             let mut bytes = 0;
             let fit = rest.iter().take_while(|name| {
                 bytes += name.len() + 5;
@@ -247,7 +247,9 @@ impl Hub {
         ];
         self.out.pairs(to, "/sync/status/reply", &pairs);
         for peer in peers.iter().take(PEERS_TOLD) {
-            self.peer_status(to, peer);
+            if self.answers.another(self.now, &mut self.tally.unanswered) {
+                self.peer_status(to, peer);
+            }
         }
     }
 
@@ -278,8 +280,7 @@ impl Hub {
             let Some((sender, report)) = self.senders.key(from.0).zip(clock.report(&estimate)) else {
                 continue;
             };
-            if told > 0 && !self.answers.take(self.now) {
-                self.tally.unanswered += 1;
+            if told > 0 && !self.answers.another(self.now, &mut self.tally.unanswered) {
                 continue;
             }
             told += 1;

@@ -1,13 +1,16 @@
 //! [`Budget`]: how many answers may be given, so that a flood of packets does not become one of answers.
+//!
+//! It counts the messages, not the questions: one question may be answered by many. None is longer than 1,400 bytes, so that by
+//! questions in a victim's name no more is sent to it than 360 kB at once and 280 kB in each further second.
 
 use downbeat_sync::{LocalTime, Span};
 
-/// Answers at once.
-const BURST: u32 = 256;
+/// Messages at once.
+pub(super) const BURST: u32 = 256;
 /// One more after each of these: 200 a second.
 const EACH: Span = Span::from_millis(5);
 
-/// A bucket of answers that fills at a steady rate.
+/// A bucket of messages that fills at a steady rate.
 #[derive(Debug)]
 pub(super) struct Budget {
     left: u32,
@@ -28,6 +31,13 @@ impl Budget {
             if self.left == BURST { now } else { self.since + Span::from_ticks(earned * EACH.ticks()) };
         let granted = self.left > 0;
         self.left -= u32::from(granted);
+        granted
+    }
+
+    /// Takes one more for an answer whose first message is paid for; counts it if there is none.
+    pub(super) fn another(&mut self, now: LocalTime, unanswered: &mut u64) -> bool {
+        let granted = self.take(now);
+        *unanswered += u64::from(!granted);
         granted
     }
 }

@@ -23,7 +23,7 @@
 //! They are of types `i`, `f` and `s` only, which every peer can read; but for `/sync/time/reply`, `/sealed/time/reply` and what is
 //! echoed. Errors,
 //! and the answers that are longer than their questions (`/status`, `/sync/status`, `/sync/senders`, `/sample/list`), are
-//! given up to a rate each, beyond which they are only counted: a flood is no reason to send a larger one, to whomever its
+//! given up to a rate of messages each (`budget`), beyond which they are only counted: a flood is no reason to send a larger one, to whomever its
 //! packets name as their sender, nor to let good packets wait.
 //!
 //! Not for: sockets (`reactor`), files (the loader behind [`Output::Load`]).

@@ -3,9 +3,9 @@
 use super::*;
 use crate::osc::{Arg, BundleWriter};
 use crate::score::Timetags;
-use downbeat_engine::device::{Format, Host, Standing};
+use downbeat_engine::device::{Format, Host};
 use downbeat_engine::{MAX_CLIPS, Offline, Settings, Streams};
-use downbeat_sync::EnsembleTime;
+use downbeat_sync::{Claim, EnsembleTime, Message, PeerId, Ping, Standing};
 use std::net::SocketAddr;
 
 mod gate;
@@ -43,6 +43,21 @@ impl Lab {
         let mut hub = Hub::new(config, control, Arc::default(), wall(now, Span::ZERO));
         hub.add_sample("kick", clip()).unwrap();
         Lab { hub, offline, now }
+    }
+
+    /// So many other nodes ask for the time.
+    fn know_others(&mut self, count: u16) {
+        let member = Membership { ensemble: "lab".into(), key: None };
+        for number in 0..count {
+            let id = PeerId(1 << 32 | u64::from(number));
+            let claim = Claim { priority: 0, session: 1, age: Span::ZERO, term: 0, followers: 0 };
+            let line = ClockEstimate::new(self.now, EnsembleTime::from_bits(0));
+            let ping = Ping { standing: Standing { id, leader: PeerId(0), claim, line }, nonce: 1 };
+            let mut packet = Vec::new();
+            member.write(&mut packet, &Message::Ping(ping)).unwrap();
+            self.send(peer(number), &packet);
+        }
+        self.said();
     }
 
     /// So many milliseconds go by, with a tick at the end. Returns the sound of the first channel.
@@ -348,7 +363,7 @@ fn status_says_how_the_node_is() {
         device: "virtual".into(),
         format,
         latency: Span::ZERO,
-        standing: Standing::Meanwhile,
+        standing: downbeat_engine::device::Standing::Meanwhile,
         reopened: 0,
         xruns: 0,
         realtime: Default::default(),
@@ -449,6 +464,47 @@ fn a_flood_of_questions_is_answered_up_to_a_rate_and_delays_no_errors() {
     assert!(lab.ask(peer(1), "/nobody", &[])[0].1.starts_with("/error /nobody "));
     lab.pass(1_000);
     assert_eq!(lab.ask(peer(1), "/status", &[]).len(), 1);
+}
+
+#[test]
+fn whatever_is_asked_in_a_victims_name_it_is_sent_a_bounded_number_of_messages() {
+    let mut lab = Lab::new(4_096);
+    lab.know_others(20);
+    for number in 0..500 {
+        lab.hub.add_sample(&format!("sample-{number}"), clip()).unwrap();
+        lab.pass(1);
+    }
+    for port in 0..100 {
+        lab.send(peer(port), &bundle(5_000, &[message("/click", &[])]));
+    }
+    lab.said();
+    let victim = peer(9_999);
+    let mut asked = 0;
+    for address in ["/sync/status", "/sample/list", "/sync/senders", "/status"] {
+        // Long enough for the budget to be whole again.
+        lab.pass(2_000);
+        lab.said();
+        let before = lab.hub.tally().unanswered;
+        let mut sent = 0;
+        for _ in 0..1_000 {
+            lab.send(victim, &message(address, &[]));
+            asked += 1;
+            while let Some(Output::Send { to, packet }) = lab.hub.poll(lab.now) {
+                if to == victim {
+                    assert!(packet.len() <= 1_400, "{} bytes for {address}", packet.len());
+                    sent += 1;
+                }
+            }
+        }
+        assert_eq!(sent, budget::BURST, "{address}");
+        assert!(lab.hub.tally().unanswered > before + 500);
+    }
+    assert_eq!(asked, 4_000);
+    // Who asks now and then is told all.
+    lab.pass(2_000);
+    lab.said();
+    let rows = lab.ask(victim, "/sync/status", &[]);
+    assert_eq!(rows.iter().filter(|(_, line)| line.starts_with("/sync/peer/reply")).count(), PEERS_TOLD);
 }
 
 #[test]
