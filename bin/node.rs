@@ -57,11 +57,11 @@ pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
     let learned = Arc::clone(renderer.counters());
     let counters = Arc::new(NetCounters::default());
     let company = ensemble::find(&args)?;
-    sockets.group = company.socket;
+    sockets.group = company.group;
     let hub_config = HubConfig {
         session: company.session,
         membership: company.membership,
-        group: company.group,
+        group: company.meeting,
         ..hub_config(&args)
     };
     let mut hub = Hub::new(hub_config, control, Arc::clone(&counters), start);

@@ -6,9 +6,9 @@ use std::path::Path;
 /// Where a foreign crate may be used: files, or folders that end in `/`.
 const FOREIGN: &[(&str, &[&str])] = &[
     // The edges of the operating system.
-    ("nix", &["sync/src/clock.rs", "net/src/udp.rs", "engine/src/device/priority.rs"]),
+    ("nix", &["sync/src/clock.rs", "net/src/udp.rs", "net/src/group.rs", "engine/src/device/priority.rs"]),
     ("mio", &["net/src/reactor.rs", "net/src/tcp.rs", "net/src/udp.rs"]),
-    ("socket2", &["net/src/tcp.rs", "net/src/udp.rs"]),
+    ("socket2", &["net/src/tcp.rs", "net/src/udp.rs", "net/src/group.rs"]),
     ("cpal", &["engine/src/device/"]),
     ("alsa", &["engine/src/device/"]),
     ("jack", &["engine/src/device/"]),

@@ -5,10 +5,10 @@
 use crate::args::NodeArgs;
 use crate::key::{self, random};
 use anyhow::Context;
-use downbeat_net::bind_group;
+use downbeat_net::Group;
 use downbeat_net::timing::Membership;
 use downbeat_sync::{PeerId, SessionConfig};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, ToSocketAddrs};
 
 /// Where all nodes of a network hear each other: a group of the organisation-local scope (RFC 2365).
 const GROUP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 255, 79, 83), 9_077);
@@ -17,9 +17,10 @@ const GROUP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 255, 79, 83), 9
 pub(super) struct Company {
     pub(super) session: SessionConfig,
     pub(super) membership: Membership,
-    /// Where it hears the others, and where they hear it.
-    pub(super) socket: Option<UdpSocket>,
-    pub(super) group: Option<SocketAddr>,
+    /// Where it hears the others.
+    pub(super) group: Option<Group>,
+    /// Where they hear it.
+    pub(super) meeting: Option<SocketAddr>,
 }
 
 /// What the flags say of the ensemble, with addresses looked up and files read.
@@ -35,14 +36,16 @@ pub(super) fn find(args: &NodeArgs) -> anyhow::Result<Company> {
     };
     // Who listens on this host only wants no company from elsewhere.
     let is_private = args.bind.is_some_and(|address| address.is_loopback());
-    let socket = if args.no_discovery || is_private { None } else { listen() };
-    let group = socket.is_some().then_some(SocketAddr::V4(GROUP));
-    Ok(Company { session, membership: Membership { ensemble: args.ensemble.clone(), key }, socket, group })
+    let group = if args.no_discovery || is_private { None } else { listen(args.bind) };
+    let meeting = group.is_some().then_some(SocketAddr::V4(GROUP));
+    Ok(Company { session, membership: Membership { ensemble: args.ensemble.clone(), key }, group, meeting })
 }
 
-/// A host without a network has no groups, and plays all the same.
-fn listen() -> Option<UdpSocket> {
-    bind_group(GROUP).inspect_err(|error| tracing::info!("not looking for other nodes: {error}")).ok()
+/// Who listens on one address only looks for others on its interface only.
+fn listen(bind: Option<IpAddr>) -> Option<Group> {
+    let only = bind.and_then(|bind| if let IpAddr::V4(v4) = bind { Some(v4) } else { None });
+    let group = Group::bind(GROUP, only.filter(|only| !only.is_unspecified()));
+    group.inspect_err(|error| tracing::warn!("not looking for other nodes: {error}")).ok()
 }
 
 fn look_up(peer: &str) -> anyhow::Result<SocketAddr> {

@@ -6,12 +6,14 @@
 //! reactor  stamp, receive a batch  ->  osc  a borrowed view, sizes checked  ->  score  address + arguments -> Event
 //! ```
 //!
-//! `osc`, `framing`, `score`, `seal`, `timing` and `hub` are pure; only `reactor` and its ports `udp` and `tcp` touch sockets.
+//! `osc`, `framing`, `score`, `seal`, `timing` and `hub` are pure; only `reactor`, its ports `udp` and `tcp`, and `group` touch
+//! sockets.
 #![forbid(unsafe_code)]
 
 mod counters;
 mod endpoint;
 pub mod framing;
+mod group;
 pub mod hub;
 mod key;
 mod numbers;
@@ -25,8 +27,9 @@ mod udp;
 
 pub use counters::NetCounters;
 pub use endpoint::{ConnId, Endpoint};
+pub use group::Group;
 pub use hub::{Hub, HubConfig, LoadRequest, Output, Tally};
 pub use key::Key;
 pub use reactor::{Handle, Handler, Outgoing, Reactor, Sockets};
 pub use tcp::{StreamLimits, bind_tcp};
-pub use udp::{MAX_DATAGRAM, bind_group, bind_udp};
+pub use udp::{MAX_DATAGRAM, bind_udp};

@@ -5,6 +5,7 @@
 
 use crate::counters::NetCounters;
 use crate::endpoint::{ConnId, Endpoint};
+use crate::group::Group;
 use crate::tcp::{Connections, StreamLimits};
 use crate::udp::{Backlog, UdpPort, bind_udp};
 use downbeat_sync::{Clock, LocalTime, Span, WallAnchor};
@@ -73,8 +74,8 @@ pub struct Sockets {
     pub udp: Option<std::net::UdpSocket>,
     /// Connections; the framing of each is recognised.
     pub tcp: Option<std::net::TcpListener>,
-    /// What is said to all nodes of a group: heard here, never sent from here.
-    pub group: Option<std::net::UdpSocket>,
+    /// What is said to all nodes.
+    pub group: Option<Group>,
 }
 
 /// A handle on a running reactor, for other threads and signal handlers.
@@ -92,6 +93,7 @@ pub struct Reactor {
     handle: Handle,
     udp: Option<Datagrams>,
     group: Option<Datagrams>,
+    membership: Option<Group>,
     streams: Connections,
     counters: Arc<NetCounters>,
 }
@@ -206,7 +208,8 @@ impl Reactor {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let udp = Datagrams::watch(sockets.udp, UDP, &poll)?;
-        let group = Datagrams::watch(sockets.group, GROUP, &poll)?;
+        let reader = sockets.group.as_ref().map(Group::reader).transpose()?;
+        let group = Datagrams::watch(reader, GROUP, &poll)?;
         let streams = Connections::new(
             sockets.tcp,
             limits,
@@ -216,7 +219,8 @@ impl Reactor {
         )?;
         let handle = Handle { stop: Arc::default(), waker };
         let events = Events::with_capacity(256);
-        Ok(Reactor { poll, events, clock, handle, udp, group, streams, counters })
+        let membership = sockets.group;
+        Ok(Reactor { poll, events, clock, handle, udp, group, membership, streams, counters })
     }
 
     /// A handle to stop or wake it from elsewhere.
@@ -258,6 +262,9 @@ impl Reactor {
             datagrams.receive(&self.clock, &self.counters, handler);
         }
         self.streams.receive(&self.clock, handler);
+        if let Some(membership) = &mut self.membership {
+            membership.look(self.clock.now());
+        }
         handler.on_tick(self.clock.anchor());
         while let Some(outgoing) = handler.poll(self.clock.now()) {
             match outgoing {
@@ -289,14 +296,16 @@ impl Reactor {
     }
 
     fn send(&self, to: SocketAddr, packet: &[u8]) {
+        if let (Some(udp), Some(group)) =
+            (&self.udp, self.membership.as_ref().filter(|group| group.is_at(to)))
+        {
+            return group.say(&udp.port, packet);
+        }
         let sent = match &self.udp {
             Some(udp) => udp.port.send(to, packet),
             None => Err(io::ErrorKind::NotConnected.into()),
         };
-        // A host without a network still greets whoever may be there: nothing of anybody's is lost.
-        if let Err(error) = sent
-            && !to.ip().is_multicast()
-        {
+        if let Err(error) = sent {
             self.counters.unsent.fetch_add(1, Ordering::Relaxed);
             tracing::debug!("cannot send {} bytes to udp {to}: {error}", packet.len());
         }

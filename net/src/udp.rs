@@ -9,9 +9,9 @@ use downbeat_sync::Clock;
 use linux::Batch;
 #[cfg(not(target_os = "linux"))]
 use portable::Batch;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 
 /// The largest datagram IPv4 can carry (bytes).
 pub const MAX_DATAGRAM: usize = 65_507;
@@ -60,20 +60,6 @@ pub fn bind_udp(address: SocketAddr, groups: &[IpAddr]) -> io::Result<std::net::
     Ok(socket.into())
 }
 
-/// Binds a datagram socket to a multicast group's port, which other nodes of this host may be bound to as well: what is said
-/// to all is heard by each.
-///
-/// # Errors
-/// What the system says: the address is no group, or this host has no network.
-pub fn bind_group(group: SocketAddrV4) -> io::Result<std::net::UdpSocket> {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&SockAddr::from(group))?;
-    socket.join_multicast_v4(group.ip(), &Ipv4Addr::UNSPECIFIED)?;
-    Ok(socket.into())
-}
-
 /// As large as allowed: beyond net.core.rmem_max only root may go. Failing is no error, only less room.
 fn enlarge_buffer(socket: &Socket) {
     #[cfg(target_os = "linux")]
@@ -116,6 +102,16 @@ impl UdpPort {
     /// What the socket says, that its buffer is full too.
     pub(crate) fn send(&self, to: SocketAddr, packet: &[u8]) -> io::Result<()> {
         self.socket.send_to(packet, self.reachable(to)).map(|_| ())
+    }
+
+    /// The same to a multicast group, on the interface of this address of ours.
+    ///
+    /// # Errors
+    /// As [`UdpPort::send`].
+    pub(crate) fn send_by(&self, interface: Ipv4Addr, to: SocketAddr, packet: &[u8]) -> io::Result<()> {
+        // A dual-stack socket has this option too, though it is IPv4's.
+        SockRef::from(&self.socket).set_multicast_if_v4(&interface)?;
+        self.send(to, packet)
     }
 
     /// A dual-stack socket reaches IPv4 by mapped addresses.

@@ -11,6 +11,8 @@ use std::net::SocketAddr;
 
 /// How much later each further successor acts, so that the first is heard before.
 const STAGGER: Span = Span::from_millis(400);
+/// So long after a hello the same may come on other ways: Wi-Fi holds back what is said to all.
+const COPIES: Span = Span::from_secs(1);
 /// Nodes that are asked at once whether they live, because they claim to lead.
 const CANDIDATES: usize = 4;
 /// Witnesses of a leader's time.
@@ -24,7 +26,9 @@ impl Session {
         let own = self.leader();
         let Some(peer) = self.peers.get_mut(&hello.standing.id) else { return false };
         if hello.count <= peer.count {
-            self.tally.stray += 1;
+            // What is said on two interfaces comes twice; later it is an old one, said again.
+            let is_copy = hello.count == peer.count && peer.silent(now) < COPIES;
+            self.tally.stray += u64::from(!is_copy);
             return false;
         }
         peer.count = hello.count;

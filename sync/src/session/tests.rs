@@ -89,7 +89,8 @@ fn an_old_hello_said_again_makes_nobody_follow() {
         said(&mut session, now);
         assert!(session.leads());
     }
-    assert_eq!(session.tally().stray, 199);
+    // In the first second it may have been a copy.
+    assert_eq!(session.tally().stray, 100);
 }
 
 #[test]
