@@ -56,7 +56,7 @@ pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
     let renderer = Renderer::new(settings, stage, readers, ClockEstimate::new(start.local, start.wall));
     let learned = Arc::clone(renderer.counters());
     let counters = Arc::new(NetCounters::default());
-    let company = ensemble::find(&args)?;
+    let company = ensemble::find(&args, place)?;
     sockets.group = company.group;
     let hub_config = HubConfig {
         session: company.session,

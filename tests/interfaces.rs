@@ -156,3 +156,50 @@ fn a_node_with_two_networks_is_found_on_both_unless_it_is_bound_to_one() {
     hosts.wait_for_peers(&lab, 1, "10.79.1.1:9000", 1);
     assert_eq!(hosts.clock(&lab, 0, "127.0.0.1:9001")["peers"], 0);
 }
+
+#[test]
+fn a_node_bound_to_ipv6_says_that_it_looks_for_nobody_and_finds_whom_it_is_told() {
+    let lab = Lab::new();
+    let Some(hosts) = Hosts::new("six", 2) else { return };
+    if !std::path::Path::new("/proc/net/if_inet6").exists() {
+        return println!("left out, for want of IPv6");
+    }
+    for (host, device) in [(0, "near"), (1, "far")] {
+        hosts.ip(host, &format!("address add fd79::{}/64 dev {device} nodad", host + 1));
+    }
+    hosts.plug_in(0);
+    let flags = ["--bind", "fd79::1"];
+    let mut first = hosts.node(&lab, 0, &flags);
+    assert!(first.said("--bind fd79::1: not looking for other nodes"));
+    let _stranger = hosts.node(&lab, 1, &["--port", "9001"]);
+    let mut second =
+        hosts.node(&lab, 1, &["--bind", "fd79::2", "--peer", "[fd79::1]:9000", "--no-discovery"]);
+    assert!(!second.said("not looking for other nodes"));
+    hosts.wait_for_peers(&lab, 0, "[fd79::1]:9000", 1);
+    hosts.wait_for_peers(&lab, 1, "[fd79::2]:9000", 1);
+}
+
+#[test]
+fn a_peer_that_cannot_be_reached_from_where_a_node_listens_is_an_error() {
+    let lab = Lab::new();
+    for (bind, peer, kind) in [("127.0.0.1", "[::1]:9000", "IPv4"), ("::1", "127.0.0.1:9000", "IPv6")] {
+        let output = lab.run(["node", "--host", "virtual", "--bind", bind, "--port", "0", "--peer", peer]);
+        if output.stderr.contains("is it an address of this host") {
+            continue;
+        }
+        assert_eq!(output.code, Some(1), "{}", output.stderr);
+        let why = format!("--peer {peer} has no {kind} address, and this node listens on {bind}");
+        assert!(output.stderr.contains(&why), "{}", output.stderr);
+    }
+    // A name may have addresses of both kinds.
+    let first = lab.node([]);
+    let second = lab.node(["--peer", &format!("localhost:{}", first.port)]);
+    let start = Instant::now();
+    let mut peers = Value::Null;
+    while peers != 1 {
+        assert!(start.elapsed() < PATIENCE, "it does not find the other: {peers}");
+        let all: Value =
+            serde_json::from_str(&lab.ok(["status", "--json", &second.address()])).expect("it is JSON");
+        peers = all[0]["clock"]["peers"].clone();
+    }
+}

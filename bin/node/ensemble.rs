@@ -23,10 +23,10 @@ pub(super) struct Company {
     pub(super) meeting: Option<SocketAddr>,
 }
 
-/// What the flags say of the ensemble, with addresses looked up and files read.
-pub(super) fn find(args: &NodeArgs) -> anyhow::Result<Company> {
+/// What the flags say of the ensemble, with addresses looked up and files read, for a node that listens at `own`.
+pub(super) fn find(args: &NodeArgs, own: SocketAddr) -> anyhow::Result<Company> {
     let key = args.key_file.as_deref().map(key::read).transpose()?;
-    let peers = args.peer.iter().map(|peer| look_up(peer)).collect::<anyhow::Result<Vec<_>>>()?;
+    let peers = args.peer.iter().map(|peer| look_up(peer, own)).collect::<anyhow::Result<Vec<_>>>()?;
     let session = SessionConfig {
         id: PeerId(random()),
         secret: random(),
@@ -36,21 +36,37 @@ pub(super) fn find(args: &NodeArgs) -> anyhow::Result<Company> {
     };
     // Who listens on this host only wants no company from elsewhere.
     let is_private = args.bind.is_some_and(|address| address.is_loopback());
-    let group = if args.no_discovery || is_private { None } else { listen(args.bind) };
+    let group = if args.no_discovery || is_private { None } else { listen(own.ip()) };
     let meeting = group.is_some().then_some(SocketAddr::V4(GROUP));
     Ok(Company { session, membership: Membership { ensemble: args.ensemble.clone(), key }, group, meeting })
 }
 
 /// Who listens on one address only looks for others on its interface only.
-fn listen(bind: Option<IpAddr>) -> Option<Group> {
-    let only = bind.and_then(|bind| if let IpAddr::V4(v4) = bind { Some(v4) } else { None });
-    let group = Group::bind(GROUP, only.filter(|only| !only.is_unspecified()));
-    group.inspect_err(|error| tracing::warn!("not looking for other nodes: {error}")).ok()
+fn listen(own: IpAddr) -> Option<Group> {
+    let only = match own {
+        own if own.is_unspecified() => None,
+        IpAddr::V4(own) => Some(own),
+        IpAddr::V6(own) => {
+            tracing::warn!(
+                "--bind {own}: not looking for other nodes, who find each other by IPv4; name them with --peer"
+            );
+            return None;
+        }
+    };
+    Group::bind(GROUP, only).inspect_err(|error| tracing::warn!("not looking for other nodes: {error}")).ok()
 }
 
-fn look_up(peer: &str) -> anyhow::Result<SocketAddr> {
+/// The first address of a peer that can be reached from ours.
+fn look_up(peer: &str, own: SocketAddr) -> anyhow::Result<SocketAddr> {
     let mut addresses = peer
         .to_socket_addrs()
         .with_context(|| format!("cannot find --peer {peer}: give host:port, such as 192.168.1.20:9000"))?;
-    addresses.next().with_context(|| format!("--peer {peer} has no address"))
+    let kind = match own.ip() {
+        IpAddr::V4(_) => "IPv4 ",
+        IpAddr::V6(own) if own.is_unspecified() => "",
+        IpAddr::V6(_) => "IPv6 ",
+    };
+    addresses
+        .find(|peer| kind.is_empty() || peer.is_ipv4() == own.is_ipv4())
+        .with_context(|| format!("--peer {peer} has no {kind}address, and this node listens on {}", own.ip()))
 }

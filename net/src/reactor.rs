@@ -96,6 +96,8 @@ pub struct Reactor {
     membership: Option<Group>,
     streams: Connections,
     counters: Arc<NetCounters>,
+    /// Whether it was said once that something cannot be sent.
+    complained: bool,
 }
 
 /// A datagram socket, and whether there may be more in it.
@@ -220,7 +222,18 @@ impl Reactor {
         let handle = Handle { stop: Arc::default(), waker };
         let events = Events::with_capacity(256);
         let membership = sockets.group;
-        Ok(Reactor { poll, events, clock, handle, udp, group, membership, streams, counters })
+        Ok(Reactor {
+            poll,
+            events,
+            clock,
+            handle,
+            udp,
+            group,
+            membership,
+            streams,
+            counters,
+            complained: false,
+        })
     }
 
     /// A handle to stop or wake it from elsewhere.
@@ -295,7 +308,7 @@ impl Reactor {
         }
     }
 
-    fn send(&self, to: SocketAddr, packet: &[u8]) {
+    fn send(&mut self, to: SocketAddr, packet: &[u8]) {
         if let (Some(udp), Some(group)) =
             (&self.udp, self.membership.as_ref().filter(|group| group.is_at(to)))
         {
@@ -307,6 +320,11 @@ impl Reactor {
         };
         if let Err(error) = sent {
             self.counters.unsent.fetch_add(1, Ordering::Relaxed);
+            if !std::mem::replace(&mut self.complained, true) {
+                tracing::warn!(
+                    "cannot send to udp {to}: {error}; from here on this is only counted, as lost in /status"
+                );
+            }
             tracing::debug!("cannot send {} bytes to udp {to}: {error}", packet.len());
         }
     }

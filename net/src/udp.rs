@@ -21,8 +21,17 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 /// A bound datagram socket and the memory it receives into.
 pub(crate) struct UdpPort {
     pub(crate) socket: mio::net::UdpSocket,
-    v6: bool,
+    reach: Reach,
     batch: Batch,
+}
+
+/// Which addresses a socket can send to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    V4,
+    V6,
+    /// IPv4 by mapped addresses.
+    Both,
 }
 
 /// What a call of [`UdpPort::receive`] left behind.
@@ -74,9 +83,13 @@ fn enlarge_buffer(socket: &Socket) {
 impl UdpPort {
     pub(crate) fn new(socket: std::net::UdpSocket) -> io::Result<UdpPort> {
         socket.set_nonblocking(true)?;
-        let v6 = socket.local_addr()?.is_ipv6();
+        let reach = match socket.local_addr()? {
+            SocketAddr::V4(_) => Reach::V4,
+            SocketAddr::V6(_) if SockRef::from(&socket).only_v6()? => Reach::V6,
+            SocketAddr::V6(_) => Reach::Both,
+        };
         let batch = Batch::new(&socket);
-        Ok(UdpPort { socket: mio::net::UdpSocket::from_std(socket), v6, batch })
+        Ok(UdpPort { socket: mio::net::UdpSocket::from_std(socket), reach, batch })
     }
 
     /// Receives one batch and hands each packet over with its arrival and its sender.
@@ -101,7 +114,7 @@ impl UdpPort {
     /// # Errors
     /// What the socket says, that its buffer is full too.
     pub(crate) fn send(&self, to: SocketAddr, packet: &[u8]) -> io::Result<()> {
-        self.socket.send_to(packet, self.reachable(to)).map(|_| ())
+        self.socket.send_to(packet, self.reachable(to)?).map(|_| ())
     }
 
     /// The same to a multicast group, on the interface of this address of ours.
@@ -114,13 +127,18 @@ impl UdpPort {
         self.send(to, packet)
     }
 
-    /// A dual-stack socket reaches IPv4 by mapped addresses.
-    fn reachable(&self, to: SocketAddr) -> SocketAddr {
-        match to {
-            SocketAddr::V4(v4) if self.v6 => {
-                SocketAddrV6::new(v4.ip().to_ipv6_mapped(), v4.port(), 0, 0).into()
+    /// The address by which this socket reaches another. That there is none, the system would say in words that tell nobody why.
+    fn reachable(&self, to: SocketAddr) -> io::Result<SocketAddr> {
+        let none = |own: &str| {
+            Err(io::Error::new(io::ErrorKind::Unsupported, format!("this node listens on {own} only")))
+        };
+        match (to, self.reach) {
+            (SocketAddr::V4(v4), Reach::Both) => {
+                Ok(SocketAddrV6::new(v4.ip().to_ipv6_mapped(), v4.port(), 0, 0).into())
             }
-            other => other,
+            (SocketAddr::V4(_), Reach::V6) => none("IPv6"),
+            (SocketAddr::V6(_), Reach::V4) => none("IPv4"),
+            (to, _) => Ok(to),
         }
     }
 }

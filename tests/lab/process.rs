@@ -66,6 +66,12 @@ impl Process {
         panic!("no {text:?} among: {:#?}", self.seen);
     }
 
+    /// Whether it has said this on stderr by now.
+    pub(crate) fn said(&mut self, text: &str) -> bool {
+        self.seen.extend(self.log.try_iter());
+        self.seen.iter().any(|line| line.contains(text))
+    }
+
     /// The next line on stdout.
     pub(crate) fn line(&mut self) -> String {
         self.out.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("no line on stdout ({error})"))

@@ -193,6 +193,23 @@ fn a_bound_address_is_the_only_one() {
 }
 
 #[test]
+fn an_address_that_a_socket_cannot_reach_is_an_error_that_says_so() {
+    if !has_ipv6() {
+        return;
+    }
+    let four: SocketAddr = "127.0.0.1:9".parse().unwrap();
+    let six: SocketAddr = "[::1]:9".parse().unwrap();
+    let port = |address: &str| UdpPort::new(bind_udp(address.parse().unwrap(), &[]).unwrap()).unwrap();
+    for (own, to, kind) in [("[::1]:0", four, "IPv6"), ("127.0.0.1:0", six, "IPv4")] {
+        let why = port(own).send(to, b"/x").unwrap_err().to_string();
+        assert_eq!(why, format!("this node listens on {kind} only"), "from {own}");
+    }
+    for (own, to) in [("[::1]:0", six), ("127.0.0.1:0", four), ("[::]:0", six), ("[::]:0", four)] {
+        port(own).send(to, b"/x").unwrap();
+    }
+}
+
+#[test]
 fn packets_of_every_size_arrive_whole_and_in_order() {
     let running = Running::start(None, StreamLimits::default());
     let peer = udp("127.0.0.1");
