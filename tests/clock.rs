@@ -5,9 +5,11 @@
 //! more seeds and days instead of hours.
 
 use crate::lab::clock::{
-    Contestant, Drift, Entry, FIELD, Figures, HOSTILE, OURS, Polling, Profile, Published, Scenario, goals,
+    Contestant, Drift, Entry, FIELD, Faults, Figures, HOSTILE, OURS, Point, Polling, Profile, Published,
+    Scenario, Track, Trial, goals,
 };
-use downbeat_sync::{Exchange, LocalTime, Span};
+use crate::report::{median, quantile};
+use downbeat_sync::{Estimator, Exchange, LocalTime, RateBelief, Span};
 
 const SEEDS: u64 = 4;
 
@@ -145,5 +147,71 @@ fn the_lab_breaks_no_law_of_nature() {
         let figures = Scenario { seeds: SEEDS, ..Scenario::DEFAULT.on(profile) }.run(&cristian);
         assert_eq!(figures.outside_bound, 0.0, "{}", profile.name());
         assert!(figures.worst > 10.0, "{}: {} us", profile.name(), figures.worst);
+    }
+}
+
+/// Errors [us] of twenty estimators: while they hear of the reference for a minute, and ten seconds after it fell silent at
+/// the end of five. Each is told a drift that is wrong by `wrong` [ppm], or nothing.
+fn believing(profile: Profile, wrong: Option<f64>) -> (Vec<Track>, Vec<f64>) {
+    let tracks = |scenario: Scenario| {
+        let track = move |seed: u64| {
+            let trial = Trial::new(&scenario, Polling::Ours, seed);
+            let ppm = if seed % 4 < 2 { wrong } else { wrong.map(|wrong| -wrong) };
+            let belief = ppm.map(|ppm| RateBelief { rate: trial.rate() + 1e-6 * ppm, sigma: BELIEVED });
+            trial.track_of(Box::new(Estimator::new(belief.unwrap_or_default())))
+        };
+        (0..20).map(track).collect::<Vec<Track>>()
+    };
+    let minute = Scenario { seconds: 60.0, ..Scenario::DEFAULT.on(profile) };
+    let short =
+        Scenario { seconds: 17.0, faults: Faults { hole: Some((6.0, 1e9)), ..Faults::NONE }, ..minute };
+    let held = tracks(short).iter().map(|track| track.error_at(15.0).abs()).collect();
+    (tracks(minute), held)
+}
+
+/// What a drift is remembered to after a night (1).
+const BELIEVED: f64 = 1.2e-6;
+
+fn errors(tracks: &[Track], from: f64, to: f64) -> Vec<f64> {
+    tracks.iter().flat_map(|track| track.errors(from, to)).collect()
+}
+
+#[test]
+fn a_remembered_drift_that_is_wrong_is_overruled_within_seconds() {
+    // Until when, and by how much more than without any belief the error may be until then [us].
+    for (profile, until, most) in [
+        (Profile::Lan, 2.0, 30.0),
+        (Profile::SoftLan(4.0), 2.0, 20.0),
+        (Profile::Wifi, 15.0, 50.0),
+        (Profile::Wan, 30.0, 300.0),
+    ] {
+        let (ignorant, _) = believing(profile, None);
+        let (misled, _) = believing(profile, Some(60.0));
+        let name = profile.name();
+        let [young, old] = [(0.5, until), (until, 60.0)]
+            .map(|(from, to)| [&ignorant, &misled].map(|tracks| quantile(&errors(tracks, from, to), 0.95)));
+        assert!(young[1] < young[0] + most, "{name}: {young:?} us");
+        assert!(old[1] < 1.1 * old[0] + 0.5, "{name}: {old:?} us");
+        for track in &misled {
+            let is_bounded = |point: &Point| point.bound.is_none_or(|bound| point.error.abs() <= bound);
+            assert!(track.between(0.5, 60.0).all(is_bounded), "{name}");
+            assert_eq!(track.moves, 0, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_remembered_drift_that_is_right_makes_the_first_seconds_better() {
+    // By what the error after ten seconds without news, after five with, is at least divided.
+    for (profile, better) in
+        [(Profile::Lan, 1.2), (Profile::Wifi, 2.0), (Profile::SoftWifi(4.0), 2.5), (Profile::Wan, 8.0)]
+    {
+        let (ignorant, without) = believing(profile, None);
+        let (told, with) = believing(profile, Some(0.8));
+        let name = profile.name();
+        let young = [&ignorant, &told].map(|tracks| median(&errors(tracks, 0.5, 5.0)));
+        let held = [&without, &with].map(|errors| median(errors));
+        assert!(young[1] < young[0], "{name}: {young:?} us");
+        assert!(held[1] * better < held[0], "{name}: {held:?} us");
     }
 }

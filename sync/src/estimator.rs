@@ -12,12 +12,14 @@
 mod gate;
 mod ladder;
 mod line;
+mod rival;
 mod sums;
 
 use crate::{ClockEstimate, EnsembleTime, Exchange, LocalTime, Span};
 use gate::{Gate, Judgement, Stamps};
 use ladder::Ladder;
 use line::{Belief, Cloud, Line, Seconds};
+use rival::Rival;
 
 /// How long stamps count.
 const WINDOW: Seconds = 128.0;
@@ -100,6 +102,8 @@ impl Default for RateBelief {
 #[derive(Clone, Debug)]
 pub struct Estimator {
     belief: Belief,
+    /// While it is not decided whether that is right.
+    rival: Option<Box<Rival>>,
     base: Option<Base>,
     clouds: [Cloud; 2],
     gate: Gate,
@@ -122,11 +126,13 @@ struct Base {
 }
 
 impl Estimator {
-    /// Knows nothing yet but perhaps the drift.
+    /// Knows nothing yet but perhaps the drift; which is believed unless the stamps contradict it.
     pub fn new(rate: RateBelief) -> Estimator {
         let sigma = rate.sigma.clamp(0.0, ANY_RATE).max(KEPT_RATE);
+        let rival = (sigma < ANY_RATE).then(|| Box::new(Rival::new(RateBelief { sigma, ..rate })));
         Estimator {
             belief: Belief { rate: rate.rate, rate_sigma: sigma, curve_sigma: CURVE },
+            rival,
             base: None,
             clouds: [Cloud::default(), Cloud::default()],
             gate: Gate::default(),
@@ -143,6 +149,20 @@ impl Estimator {
 
     /// Takes an exchange into account.
     pub fn take(&mut self, exchange: &Exchange) -> Verdict {
+        let verdict = self.take_alone(exchange);
+        let Some(mut rival) = self.rival.take() else { return verdict };
+        let other = rival.take(exchange);
+        if rival.has_won() {
+            *self = rival.into_estimator();
+            return other;
+        }
+        if !rival.is_done() {
+            self.rival = Some(rival);
+        }
+        verdict
+    }
+
+    fn take_alone(&mut self, exchange: &Exchange) -> Verdict {
         if exchange.is_absurd() {
             self.doubted += 1;
             return Verdict::Doubted;

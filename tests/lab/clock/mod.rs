@@ -31,5 +31,5 @@ pub(crate) use link::{Faults, Profile};
 pub(crate) use oscillator::Drift;
 pub(crate) use polling::Polling;
 pub(crate) use scenario::{Scenario, Step};
-pub(crate) use track::Track;
+pub(crate) use track::{Point, Track};
 pub(crate) use trial::Trial;

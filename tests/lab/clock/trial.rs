@@ -59,7 +59,11 @@ impl Trial {
 
     /// Tells a new contestant all, and looks every tenth of a second what it makes of it.
     pub(crate) fn track(&self, entry: &Entry) -> Track {
-        let mut contestant = (entry.new)();
+        self.track_of((entry.new)())
+    }
+
+    /// The same of this one.
+    pub(crate) fn track_of(&self, mut contestant: Box<dyn Contestant>) -> Track {
         let mut waiting = self.exchanges.iter().peekable();
         let mut points = Vec::with_capacity((self.seconds / GRID) as usize + 1);
         for n in 1..=(self.seconds / GRID).round() as u32 {
@@ -70,6 +74,12 @@ impl Trial {
             points.push(self.judge(contestant.as_ref(), t));
         }
         Track { points, moves: contestant.moves() }
+    }
+
+    /// The drift that a contestant is to find: reference seconds per local second, less one, at the beginning.
+    pub(crate) fn rate(&self) -> f64 {
+        let second = self.local(BEGIN + 1.0) - self.local(BEGIN);
+        1.0 / second.as_secs_f64() - 1.0
     }
 
     fn judge(&self, contestant: &dyn Contestant, t: f64) -> Point {
