@@ -2,7 +2,9 @@
 
 use crate::lab::clock::Profile;
 use crate::lab::ensemble::{Ensemble, HostClock, Links, Seconds};
+use crate::report::median;
 use crate::report::random::Random;
+use downbeat_sync::RateBelief;
 
 /// A wired network: 150 us and an exponential 25 us each way, one packet of a thousand lost.
 fn wired(seed: u64) -> Links {
@@ -13,7 +15,16 @@ fn wired(seed: u64) -> Links {
     })
 }
 
-/// The same, but nothing passes between the nodes below `border` and the others.
+/// Wi-Fi: 1 ms and an exponential 1 ms there, 2 ms back; one packet of twenty lost.
+fn wireless(seed: u64) -> Links {
+    let mut random = Random(seed);
+    Box::new(move |from, to, _| {
+        let delay = 1e-3 - if from < to { 1e-3 } else { 2e-3 } * (1.0 - random.unit()).ln();
+        (random.unit() >= 0.05).then_some(delay)
+    })
+}
+
+/// A wired network in which nothing passes between the nodes below `border` and the others.
 fn split(seed: u64, border: usize) -> Links {
     let mut inner = wired(seed);
     Box::new(move |from, to, t| if (from < border) == (to < border) { inner(from, to, t) } else { None })
@@ -238,4 +249,33 @@ fn dozens_of_followers_are_not_too_many() {
     ensemble.run(23.0, 1.0, |_| {});
     let per_node = (ensemble.sent() - before) as f64 / 61.0;
     assert!(per_node < 40.0, "{per_node} messages a second and node");
+}
+
+/// How far apart two clocks are ten seconds after the leader's node has died, so many seconds after the other came: the median of
+/// twenty runs. The other remembers of the leader's clock what is wrong by so much [ppm], or nothing.
+fn apart_after(acquaintance: Seconds, wrong: Option<f64>) -> Seconds {
+    let apart = |seed: u64| {
+        let mut ensemble = Ensemble::new(wireless(seed));
+        ensemble.start(host(0), false);
+        ensemble.run(30.0, 1.0, |_| {});
+        let own = HostClock { ppm: 40.0, ..host(1) };
+        let right = (1.0 + 1e-6 * host(0).ppm) / (1.0 + 1e-6 * own.ppm) - 1.0;
+        let belief = wrong.map(|wrong| (0, RateBelief { rate: right + 1e-6 * wrong, sigma: 1.2e-6 }));
+        let follower = ensemble.start_knowing(own, false, belief.into_iter().collect());
+        ensemble.run(30.0 + acquaintance, 1.0, |_| {});
+        assert_eq!(ensemble.leaders(), [0], "seed {seed}");
+        ensemble.kill(0);
+        ensemble.run(40.0 + acquaintance, 1.0, |_| {});
+        assert_eq!(ensemble.leaders(), [follower], "seed {seed}");
+        ensemble.spread(&[0, follower])
+    };
+    median(&(0..20).map(apart).collect::<Vec<Seconds>>())
+}
+
+#[test]
+fn who_remembers_the_leaders_clock_goes_on_better_after_seconds_and_not_worse_if_the_memory_is_wrong() {
+    let [ignorant, told] = [None, Some(0.8)].map(|wrong| apart_after(5.0, wrong));
+    assert!(2.0 * told < ignorant, "{told} s, and {ignorant} without");
+    let [ignorant, misled] = [None, Some(60.0)].map(|wrong| apart_after(20.0, wrong));
+    assert!(misled < 1.2 * ignorant + 5e-6, "{misled} s, and {ignorant} without");
 }

@@ -33,6 +33,7 @@ pub(super) fn find(args: &NodeArgs, own: SocketAddr) -> anyhow::Result<Company> 
         leader: args.leader,
         peers,
         follow: args.timescale.into(),
+        beliefs: Vec::new(),
     };
     // Who listens on this host only wants no company from elsewhere.
     let is_private = args.bind.is_some_and(|address| address.is_loopback());

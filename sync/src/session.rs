@@ -11,6 +11,7 @@
 //!
 //! Not for: estimating (`estimator`), the rules of succession (`election`), bytes (the net crate).
 
+mod beliefs;
 mod crowd;
 mod election;
 mod leadership;
@@ -20,9 +21,10 @@ mod peer;
 pub use message::{Claim, Hello, Message, PeerId, Ping, Pong, Standing};
 
 use crate::{
-    ClockEstimate, EnsembleTime, FollowWall, Jump, LocalTime, Span, Steering, SyncState, Timescale, Verdict,
-    WallAnchor,
+    ClockEstimate, EnsembleTime, FollowWall, Jump, LocalTime, RateBelief, Span, Steering, SyncState,
+    Timescale, Verdict, WallAnchor,
 };
+use beliefs::Beliefs;
 use crowd::Greetings;
 use peer::{Peer, Use};
 use std::collections::{BTreeMap, VecDeque};
@@ -61,7 +63,7 @@ const LOOK: Span = Span::from_secs(1);
 /// What a session is made with.
 #[derive(Clone, Debug, Default)]
 pub struct SessionConfig {
-    /// This node: a random number, drawn at start, where there may be others.
+    /// This node, where there may be others.
     pub id: PeerId,
     /// A second random number: no other host can tell what questions this node will ask.
     pub secret: u64,
@@ -71,6 +73,8 @@ pub struct SessionConfig {
     pub peers: Vec<SocketAddr>,
     /// What this host's wall clock is good for while it leads.
     pub follow: FollowWall,
+    /// What is remembered of other hosts' clocks, by the number of the host: how fast they run against ours.
+    pub beliefs: Vec<(u32, RateBelief)>,
 }
 
 /// What is to be sent.
@@ -155,6 +159,7 @@ pub struct Session {
     asked: Vec<PeerId>,
     followers: u32,
     heirs: Vec<(PeerId, SocketAddr)>,
+    beliefs: Beliefs,
     nonces: u64,
     tally: SessionTally,
 }
@@ -168,6 +173,7 @@ impl Session {
         Session {
             session: draw(config.secret, 0),
             nonces: 0,
+            beliefs: Beliefs::new(config.id, &config.beliefs, now),
             config,
             role: Role::Leading(Box::new(timescale)),
             published,
@@ -237,6 +243,11 @@ impl Session {
     pub fn tally(&self) -> SessionTally {
         let stray = self.peers.values().map(|peer| peer.stray).sum::<u64>();
         SessionTally { stray: self.tally.stray + stray, ..self.tally }
+    }
+
+    /// What was learned a moment ago of other hosts' clocks, by the number of the host: worth remembering.
+    pub fn learned(&self, now: LocalTime) -> impl Iterator<Item = (u32, RateBelief)> {
+        self.beliefs.news(now)
     }
 
     /// What is known of the others, the leader first.

@@ -4,7 +4,7 @@
 
 use downbeat_net::timing::Membership;
 use downbeat_sync::{
-    ClockEstimate, EnsembleTime, FollowWall, Jump, LocalTime, Message, Output, PeerId, Session,
+    ClockEstimate, EnsembleTime, FollowWall, Jump, LocalTime, Message, Output, PeerId, RateBelief, Session,
     SessionConfig, Span, WallAnchor,
 };
 use std::cmp::Reverse;
@@ -131,15 +131,26 @@ impl Ensemble {
         }
     }
 
-    /// Starts one more node. Returns its number.
+    /// Starts one more node, on a host of its own. Returns its number.
     pub(crate) fn start(&mut self, clock: HostClock, leader: bool) -> usize {
+        self.start_knowing(clock, leader, Vec::new())
+    }
+
+    /// The same of one that remembers how fast the clocks of these hosts run, which are numbered as their nodes are.
+    pub(crate) fn start_knowing(
+        &mut self,
+        clock: HostClock,
+        leader: bool,
+        beliefs: Vec<(u32, RateBelief)>,
+    ) -> usize {
         let number = self.nodes.len();
         let config = SessionConfig {
-            id: PeerId(0x100 + number as u64),
+            id: PeerId::new(number as u32, 0x100),
             secret: 77 * (number as u64 + 1),
             leader,
             peers: Vec::new(),
             follow: FollowWall::Follow,
+            beliefs,
         };
         let session = Session::new(config, clock.anchor(self.now));
         let address = SocketAddr::from(([10, 0, (number >> 8) as u8, number as u8], 9_000));

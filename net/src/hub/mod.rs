@@ -48,7 +48,7 @@ use budget::Budget;
 use clips::Places;
 use downbeat_engine::device::DeviceState;
 use downbeat_engine::{Clip, Control, Garbage, Origin, Report, Supply};
-use downbeat_sync::{ClockEstimate, Jump, LocalTime, Session, SessionConfig, Span, WallAnchor};
+use downbeat_sync::{ClockEstimate, Jump, LocalTime, RateBelief, Session, SessionConfig, Span, WallAnchor};
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -355,6 +355,11 @@ impl Hub {
     /// Ensemble time as the node knows it.
     pub fn estimate(&self) -> ClockEstimate {
         self.session.estimate()
+    }
+
+    /// What was learned a moment ago of other hosts' clocks, by the number of the host: worth remembering.
+    pub fn learned(&self) -> impl Iterator<Item = (u32, RateBelief)> {
+        self.session.learned(self.now)
     }
 
     /// What it counted.

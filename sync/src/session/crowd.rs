@@ -9,7 +9,7 @@
 use super::message::{PeerId, Standing};
 use super::peer::{Peer, Use};
 use super::{COUNT, FORGET, GONE, IN_TURN, SUCCESSORS, Session};
-use crate::{LocalTime, Span};
+use crate::{LocalTime, Span, SyncState};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -101,7 +101,8 @@ impl Session {
         }
     }
 
-    /// Forgets who is gone, counts who follows, and finds out who succeeds: now and then, for there may be thousands.
+    /// Forgets who is gone, counts who follows, finds out who succeeds, and takes down what was learned: now and then, for there
+    /// may be thousands.
     pub(super) fn take_stock(&mut self, now: LocalTime) {
         self.next_count = now + COUNT;
         // Who never answered anything has to make room first.
@@ -121,6 +122,12 @@ impl Session {
         let heirs = heirs.map(|(id, peer)| (peer.known_since(), *id, peer.address));
         self.heirs = first(heirs.collect(), SUCCESSORS).into_iter().map(|(_, id, at)| (id, at)).collect();
         self.list_the_asked();
+        for id in &self.asked {
+            let peer = self.peers.get(id).filter(|peer| peer.estimator().state(now) == SyncState::Locked);
+            if let Some(rate) = peer.and_then(|peer| peer.estimator().learned_rate()) {
+                self.beliefs.learn(*id, rate, now);
+            }
+        }
     }
 
     pub(super) fn list_the_asked(&mut self) {

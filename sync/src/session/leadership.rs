@@ -173,7 +173,7 @@ impl Session {
             } else {
                 Use::None
             };
-            let belief = peer.estimator().learned_rate().unwrap_or_default();
+            let belief = peer.estimator().learned_rate().unwrap_or_else(|| self.beliefs.of(*id, now));
             peer.set_use(use_, belief, now);
         }
         self.list_the_asked();
@@ -189,7 +189,7 @@ impl Session {
             return;
         }
         if let Some(peer) = self.peers.get_mut(&id) {
-            peer.probe(now);
+            peer.probe(self.beliefs.of(id, now), now);
             if !self.asked.contains(&id) {
                 self.asked.push(id);
             }

@@ -4,9 +4,22 @@ use crate::{ClockEstimate, LocalTime, Span};
 use std::fmt;
 use std::net::SocketAddr;
 
-/// A node, by a number it draws at random at each start.
+/// A node. The upper half is the number of its host, which stays from launch to launch, so that what was learned of the host's
+/// clock can be found again; the lower half is drawn at random at each start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(pub u64);
+
+impl PeerId {
+    /// A node on a host of this number.
+    pub const fn new(host: u32, launch: u32) -> PeerId {
+        PeerId((host as u64) << 32 | launch as u64)
+    }
+
+    /// The number of its host.
+    pub const fn host(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
 
 /// As people read it: sixteen hexadecimal digits.
 impl fmt::Display for PeerId {

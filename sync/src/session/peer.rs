@@ -199,10 +199,10 @@ impl Peer {
     }
 
     /// Asks it a few questions, if it is not being asked already: it may be the better leader, if it lives.
-    pub(super) fn probe(&mut self, now: LocalTime) {
+    pub(super) fn probe(&mut self, belief: RateBelief, now: LocalTime) {
         if self.is_idle() {
-            self.set_use(Use::None, RateBelief::default(), now);
-            self.set_use(Use::Candidate, RateBelief::default(), now);
+            self.set_use(Use::None, belief, now);
+            self.set_use(Use::Candidate, belief, now);
         }
     }
 

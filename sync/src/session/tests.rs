@@ -281,3 +281,31 @@ fn only_who_insists_by_one_hello_after_the_other_is_yielded_to() {
     assert!(!is_yielded_to([0, 2_000]), "questions are no claims");
     assert!(!is_yielded_to((0..30).map(|n| 3_500 * n)), "what was claimed long ago is forgotten");
 }
+
+#[test]
+fn a_drift_is_believed_by_the_number_of_the_host_until_the_stamps_speak_and_what_they_say_is_told() {
+    let belief = RateBelief { rate: 50e-6, sigma: 0.3e-6 };
+    let session_of = |id: PeerId, beliefs: Vec<(u32, RateBelief)>| {
+        Session::new(SessionConfig { id, secret: id.0, beliefs, ..SessionConfig::default() }, wall(0))
+    };
+    for (host, believed) in [(9, 50e-6), (8, 0.0)] {
+        let leader_id = PeerId::new(9, 3);
+        let mut leader = session_of(leader_id, Vec::new());
+        leader.born = leader.born - Span::from_secs(60);
+        let mut session = session_of(PeerId::new(1, 1), vec![(host, belief)]);
+        converse(&mut leader, &mut session, 0, 40);
+        let rate = |session: &Session, ms: i64| {
+            let estimate = session.peers[&leader_id].estimator().estimate(wall(ms).local);
+            estimate.expect("it was asked").rate()
+        };
+        assert!((rate(&session, 400) - believed).abs() < 1e-6, "{}", rate(&session, 400));
+        converse(&mut leader, &mut session, 400, 4_000);
+        assert!(session.leader() == leader_id && rate(&session, 40_400).abs() < 1e-7);
+        let told: Vec<(u32, RateBelief)> = session.learned(wall(40_400).local).collect();
+        assert!(told.len() == 1 && told[0].0 == 9 && told[0].1.rate.abs() < 1e-7, "{told:?}");
+        // The leader's host is started anew.
+        let again = session.beliefs.of(PeerId::new(9, 4), wall(60_000).local);
+        assert!(again.rate.abs() < 1e-7 && again.sigma < 1e-6, "{again:?}");
+        assert_eq!(session.learned(wall(60_000).local).count(), 0);
+    }
+}
