@@ -7,6 +7,7 @@
 
 mod edge;
 mod ensemble;
+mod hosts;
 mod rates;
 
 use crate::args::NodeArgs;
@@ -56,7 +57,8 @@ pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
     let renderer = Renderer::new(settings, stage, readers, ClockEstimate::new(start.local, start.wall));
     let learned = Arc::clone(renderer.counters());
     let counters = Arc::new(NetCounters::default());
-    let company = ensemble::find(&args, place)?;
+    let state = state_folder(&args).map(|folder| Arc::new(State::new(folder)));
+    let company = ensemble::find(&args, place, state.as_deref(), clock.anchor().wall)?;
     sockets.group = company.group;
     let hub_config = HubConfig {
         session: company.session,
@@ -68,7 +70,6 @@ pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
 
     // Opening a card takes a while, reading samples too: do both at once.
     let config = ClipConfig::default();
-    let state = state_folder(&args).map(|folder| Arc::new(State::new(folder)));
     let (device, samples) = thread::scope(|scope| {
         let samples = scope.spawn(|| folder.as_ref().map_or(Vec::new(), |folder| folder.load_all(config)));
         let device = start_device(&args, renderer, tap, clock, state.clone());

@@ -2,7 +2,7 @@
 //!
 //! ```toml
 //! [[remembered]]
-//! kind = "card"                # of what
+//! kind = "card"                # of what: also "peer", another host's clock, and "host", this one
 //! name = "alsa hw:1,0 48000"   # which one of that kind
 //! saved = 1764166381           # when, by this host's wall clock [s since 1970]
 //! ppm = -12.345                # whatever there is to know of this kind
@@ -22,7 +22,7 @@ use toml::{Table, Value};
 /// The file in the folder.
 const FILE: &str = "state.toml";
 const ENTRIES: &str = "remembered";
-/// Most entries of all kinds together; those saved longest ago go first.
+/// Most entries of a kind; those saved longest ago go first.
 const MAX_ENTRIES: usize = 64;
 /// A longer file was not written by a node (bytes).
 const MAX_BYTES: u64 = 256 * 1024;
@@ -34,7 +34,7 @@ const SET_BACK: Span = Span::from_secs(60);
 /// What is remembered of one thing.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Entry {
-    /// Of what kind of thing: `card`.
+    /// Of what kind of thing: `card`, `peer`, `host`.
     pub(crate) kind: String,
     /// Which one.
     pub(crate) name: String,
@@ -63,15 +63,26 @@ impl State {
         self.entries().into_iter().find(|entry| entry.kind == kind && entry.name == name)
     }
 
+    /// All that is remembered of a kind. Reads the file.
+    pub(crate) fn recall_all(&self, kind: &str) -> impl Iterator<Item = Entry> {
+        self.entries().into_iter().filter(move |entry| entry.kind == kind)
+    }
+
     /// Remembers this in place of what there was of the same thing. Writes the file.
     pub(crate) fn remember(&self, entry: Entry) {
         let mut entries = self.entries();
         entries.retain(|other| other.kind != entry.kind || other.name != entry.name);
-        entries.push(entry);
         // Oldest first.
         entries.sort_by_key(|entry| entry.saved.unix_nanos());
-        let surplus = entries.len().saturating_sub(MAX_ENTRIES);
-        if let Err(error) = self.write(&print(&entries[surplus..])) {
+        let of_kind = entries.iter().filter(|other| other.kind == entry.kind).count();
+        let mut surplus = (of_kind + 1).saturating_sub(MAX_ENTRIES);
+        entries.retain(|other| {
+            let goes = surplus > 0 && other.kind == entry.kind;
+            surplus -= usize::from(goes);
+            !goes
+        });
+        entries.push(entry);
+        if let Err(error) = self.write(&print(&entries)) {
             self.complain("cannot be written", &error);
         }
     }
@@ -124,6 +135,17 @@ impl Entry {
         let values = [("ppm", rounded(rate.ppm)), ("sigma", rounded(rate.sigma.max(0.001)))];
         let values = values.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         Entry { kind: kind.to_owned(), name, saved, values }
+    }
+
+    /// Remembers a number.
+    pub(crate) fn of_number(kind: &str, name: String, number: u32, saved: EnsembleTime) -> Entry {
+        let values = [("number".to_owned(), Value::Integer(number.into()))].into_iter().collect();
+        Entry { kind: kind.to_owned(), name, saved, values }
+    }
+
+    /// The number that was remembered.
+    pub(crate) fn number(&self) -> Option<u32> {
+        self.values.get("number")?.as_integer().and_then(|number| number.try_into().ok())
     }
 
     /// The rate that was remembered, less sure by its age.

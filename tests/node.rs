@@ -208,3 +208,19 @@ fn what_it_cannot_use_stops_it_at_the_start() {
         assert!(output.stderr.contains(says), "{args:?}: {}", output.stderr);
     }
 }
+
+#[test]
+fn a_host_is_known_again_by_its_number_and_each_launch_by_another() {
+    let lab = Lab::new();
+    let id = |flags: &[&str]| {
+        let node = lab.node(flags.iter().copied());
+        let all: serde_json::Value =
+            serde_json::from_str(&lab.ok(["status", "--json", &node.address()])).expect("it is JSON");
+        let id = all[0]["clock"]["id"].as_str().expect("it has one").to_owned();
+        (id[..8].to_owned(), id[8..].to_owned())
+    };
+    let (first, second, forgetful) = (id(&[]), id(&[]), id(&["--no-state"]));
+    assert_eq!(first.0, second.0);
+    assert_ne!(first.1, second.1);
+    assert_ne!(first.0, forgetful.0);
+}

@@ -81,7 +81,8 @@ pub(crate) struct NodeArgs {
     /// Also write what is played to a WAV file: 32-bit float, 48000 Hz and 2 channels unless --rate and --channels say otherwise
     #[arg(long, value_name = "FILE", help_heading = "Sound device")]
     pub(crate) record: Option<PathBuf>,
-    /// Folder in which the node remembers its cards' rates from launch to launch; made if it is not there. If left out:
+    /// Folder in which the node remembers from launch to launch how fast its cards and other hosts' clocks run; made if it is
+    /// not there. If left out:
     /// $STATE_DIRECTORY (systemd's), $XDG_STATE_HOME/downbeat or ~/.local/state/downbeat
     #[arg(long, value_name = "DIR", help_heading = "Sound device")]
     pub(crate) state: Option<PathBuf>,

@@ -94,7 +94,8 @@ impl Edge {
         self.next_look = now.local + LOOK;
         let state = self.device.state();
         if let Some(rates) = &mut self.rates {
-            rates.note(now, &state);
+            rates.note_card(now, &state);
+            rates.note_hosts(now, self.hub.learned());
         }
         if state != self.known {
             self.known = state.clone();

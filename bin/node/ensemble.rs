@@ -2,12 +2,14 @@
 //!
 //! Not for: what they say to each other (the session).
 
+use super::hosts;
 use crate::args::NodeArgs;
 use crate::key::{self, random};
+use crate::state::State;
 use anyhow::Context;
 use downbeat_net::Group;
 use downbeat_net::timing::Membership;
-use downbeat_sync::{PeerId, SessionConfig};
+use downbeat_sync::{EnsembleTime, PeerId, SessionConfig};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, ToSocketAddrs};
 
 /// Where all nodes of a network hear each other: a group of the organisation-local scope (RFC 2365).
@@ -23,17 +25,23 @@ pub(super) struct Company {
     pub(super) meeting: Option<SocketAddr>,
 }
 
-/// What the flags say of the ensemble, with addresses looked up and files read, for a node that listens at `own`.
-pub(super) fn find(args: &NodeArgs, own: SocketAddr) -> anyhow::Result<Company> {
+/// What the flags say of the ensemble, with addresses looked up and files read, and what is remembered of it, for a node that
+/// listens at `own`.
+pub(super) fn find(
+    args: &NodeArgs,
+    own: SocketAddr,
+    state: Option<&State>,
+    now: EnsembleTime,
+) -> anyhow::Result<Company> {
     let key = args.key_file.as_deref().map(key::read).transpose()?;
     let peers = args.peer.iter().map(|peer| look_up(peer, own)).collect::<anyhow::Result<Vec<_>>>()?;
     let session = SessionConfig {
-        id: PeerId(random()),
+        id: PeerId::new(hosts::own_number(state, now), hosts::draw()),
         secret: random(),
         leader: args.leader,
         peers,
         follow: args.timescale.into(),
-        beliefs: Vec::new(),
+        beliefs: state.map_or(Vec::new(), |state| hosts::recall(state, now)),
     };
     // Who listens on this host only wants no company from elsewhere.
     let is_private = args.bind.is_some_and(|address| address.is_loopback());

@@ -71,6 +71,25 @@ fn the_oldest_make_room() {
 }
 
 #[test]
+fn a_kind_makes_no_room_for_another() {
+    let folder = Folder::new("kinds");
+    let state = folder.state();
+    state.remember(Entry::of_number("host", "this one".into(), 4_000_000_000, at(0)));
+    for n in 0..MAX_ENTRIES as i64 + 3 {
+        state.remember(card(&format!("card {n}"), 0.0, n));
+        state.remember(Entry { kind: "peer".into(), ..card(&format!("{n:08x}"), 0.0, n) });
+    }
+    assert_eq!([state.recall_all("card").count(), state.recall_all("peer").count()], [MAX_ENTRIES; 2]);
+    let host = state.recall("host", "this one").expect("it is kept");
+    assert_eq!(host.number(), Some(4_000_000_000));
+    for wrong in [Value::Integer(-1), Value::Integer(1 << 32), Value::String("7".into())] {
+        let mut entry = host.clone();
+        entry.values.insert("number".into(), wrong);
+        assert_eq!(entry.number(), None);
+    }
+}
+
+#[test]
 fn garbage_is_passed_over_and_replaced() {
     let folder = Folder::new("garbage");
     std::fs::create_dir_all(&folder.0).expect("the temporary folder is writable");
