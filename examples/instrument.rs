@@ -128,7 +128,7 @@ impl Handler for Strings {
             match self.hub.poll(now)? {
                 Output::Send { to, packet } => {
                     self.sending = packet;
-                    return Some(Outgoing::Send { to, packet: &self.sending });
+                    return Some(Outgoing::Send { to, packet: &self.sending, stamp: None });
                 }
                 Output::Load(request) => self.hub.loaded(&request, Err("there are only strings here".into())),
             }

@@ -6,9 +6,18 @@ use std::path::Path;
 /// Where a foreign crate may be used: files, or folders that end in `/`.
 const FOREIGN: &[(&str, &[&str])] = &[
     // The edges of the operating system.
-    ("nix", &["sync/src/clock.rs", "net/src/udp.rs", "net/src/group.rs", "engine/src/device/priority.rs"]),
-    ("mio", &["net/src/reactor.rs", "net/src/tcp.rs", "net/src/udp.rs"]),
-    ("socket2", &["net/src/tcp.rs", "net/src/udp.rs", "net/src/group.rs"]),
+    (
+        "nix",
+        &[
+            "sync/src/clock.rs",
+            "net/src/udp.rs",
+            "net/src/group.rs",
+            "net/src/stamps.rs",
+            "engine/src/device/priority.rs",
+        ],
+    ),
+    ("mio", &["net/src/reactor.rs", "net/src/tcp.rs", "net/src/udp.rs", "net/src/stamps.rs"]),
+    ("socket2", &["net/src/tcp.rs", "net/src/udp.rs", "net/src/group.rs", "net/src/stamps.rs", "net/src/stamps/"]),
     ("cpal", &["engine/src/device/"]),
     ("alsa", &["engine/src/device/"]),
     ("jack", &["engine/src/device/"]),

@@ -69,7 +69,7 @@ impl Handler for Receiver {
     fn poll(&mut self, now: LocalTime) -> Option<Outgoing<'_>> {
         let Output::Send { to, packet } = self.hub.poll(now)? else { return None };
         self.sending = packet;
-        Some(Outgoing::Send { to, packet: &self.sending })
+        Some(Outgoing::Send { to, packet: &self.sending, stamp: None })
     }
 }
 

@@ -134,7 +134,7 @@ impl Handler for Edge {
             match self.hub.poll(now)? {
                 Output::Send { to, packet } => {
                     self.sending = packet;
-                    return Some(Outgoing::Send { to, packet: &self.sending });
+                    return Some(Outgoing::Send { to, packet: &self.sending, stamp: None });
                 }
                 Output::Load(request) => self.order(request),
             }

@@ -15,6 +15,10 @@ pub struct NetCounters {
     pub kernel_drops: AtomicU64,
     /// Datagrams whose arrival is our own reading, because the kernel's stamp was missing or not to be believed.
     pub unstamped: AtomicU64,
+    /// Datagrams sent of which somebody wants to know when they left.
+    pub sent_timed: AtomicU64,
+    /// Those of them whose departure the kernel told.
+    pub sent_stamped: AtomicU64,
     /// Datagrams that could not be sent.
     pub unsent: AtomicU64,
     /// Connections open now.

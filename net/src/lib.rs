@@ -6,8 +6,8 @@
 //! reactor  stamp, receive a batch  ->  osc  a borrowed view, sizes checked  ->  score  address + arguments -> Event
 //! ```
 //!
-//! `osc`, `framing`, `score`, `seal`, `timing` and `hub` are pure; only `reactor`, its ports `udp` and `tcp`, and `group` touch
-//! sockets.
+//! `osc`, `framing`, `score`, `seal`, `timing` and `hub` are pure; only `reactor`, its ports `udp` and `tcp`, `group` and `stamps`
+//! touch sockets.
 #![forbid(unsafe_code)]
 
 mod counters;
@@ -21,6 +21,7 @@ pub mod osc;
 mod reactor;
 pub mod score;
 pub mod seal;
+mod stamps;
 mod tcp;
 pub mod timing;
 mod udp;

@@ -43,6 +43,12 @@ pub trait Handler {
         let _ = conn;
     }
 
+    /// The packet that was sent with this cookie left at this time, by the kernel's stamp. Told as soon as it is known, mostly
+    /// before any answer to it; never, where there are no such stamps.
+    fn on_sent(&mut self, cookie: u64, at: LocalTime) {
+        let _ = (cookie, at);
+    }
+
     /// Time went on: called after every batch of packets and at the deadline, perhaps more often.
     fn on_tick(&mut self, now: WallAnchor);
 
@@ -62,6 +68,8 @@ pub enum Outgoing<'a> {
         to: Endpoint,
         /// One OSC packet.
         packet: &'a [u8],
+        /// If the handler wants to know when it left: the cookie for [`Handler::on_sent`]. Datagrams only.
+        stamp: Option<u64>,
     },
     /// Close this connection after what was sent to it.
     Close(ConnId),
@@ -265,7 +273,15 @@ impl Reactor {
                 token @ (UDP | GROUP) => {
                     let datagrams = if token == UDP { &mut self.udp } else { &mut self.group };
                     if let Some(datagrams) = datagrams {
-                        datagrams.backlog = Backlog::More;
+                        // What is on the error queue is no packet, but tells that one has left.
+                        if event.is_error() {
+                            datagrams.port.collect(&self.clock, &self.counters, |cookie, at| {
+                                handler.on_sent(cookie, at);
+                            });
+                        }
+                        if event.is_readable() {
+                            datagrams.backlog = Backlog::More;
+                        }
                     }
                 }
                 Token(stream) => self.streams.ready(stream, event),
@@ -279,12 +295,20 @@ impl Reactor {
             membership.look(self.clock.now());
         }
         handler.on_tick(self.clock.anchor());
+        let mut is_timed = false;
         while let Some(outgoing) = handler.poll(self.clock.now()) {
             match outgoing {
-                Outgoing::Send { to: Endpoint::Udp(to), packet } => self.send(to, packet),
-                Outgoing::Send { to: Endpoint::Tcp(conn), packet } => self.streams.send(conn, packet),
+                Outgoing::Send { to: Endpoint::Udp(to), packet, stamp } => {
+                    is_timed |= stamp.is_some();
+                    self.send(to, packet, stamp);
+                }
+                Outgoing::Send { to: Endpoint::Tcp(conn), packet, .. } => self.streams.send(conn, packet),
                 Outgoing::Close(conn) => self.streams.close_after_flush(conn),
             }
+        }
+        // Mostly the kernel knows already, which saves a turn.
+        if is_timed && let Some(udp) = &mut self.udp {
+            udp.port.collect(&self.clock, &self.counters, |cookie, at| handler.on_sent(cookie, at));
         }
         self.streams.flush(handler);
         Ok(())
@@ -308,15 +332,16 @@ impl Reactor {
         }
     }
 
-    fn send(&mut self, to: SocketAddr, packet: &[u8]) {
+    fn send(&mut self, to: SocketAddr, packet: &[u8], stamp: Option<u64>) {
         if let (Some(udp), Some(group)) =
             (&self.udp, self.membership.as_ref().filter(|group| group.is_at(to)))
         {
             return group.say(&udp.port, packet);
         }
-        let sent = match &self.udp {
-            Some(udp) => udp.port.send(to, packet),
-            None => Err(io::ErrorKind::NotConnected.into()),
+        let sent = match (&mut self.udp, stamp) {
+            (Some(udp), Some(cookie)) => udp.port.send_timed(to, packet, cookie, &self.counters),
+            (Some(udp), None) => udp.port.send(to, packet),
+            (None, _) => Err(io::ErrorKind::NotConnected.into()),
         };
         if let Err(error) = sent {
             self.counters.unsent.fetch_add(1, Ordering::Relaxed);

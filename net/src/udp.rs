@@ -4,7 +4,8 @@
 //! recv_from and the caller's own clock. Not for: what a packet means, nor when to read (`reactor`).
 
 use crate::counters::NetCounters;
-use downbeat_sync::Clock;
+use crate::stamps::Stamps;
+use downbeat_sync::{Clock, LocalTime};
 #[cfg(target_os = "linux")]
 use linux::Batch;
 #[cfg(not(target_os = "linux"))]
@@ -12,6 +13,7 @@ use portable::Batch;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
+use std::sync::atomic::Ordering;
 
 /// The largest datagram IPv4 can carry (bytes).
 pub const MAX_DATAGRAM: usize = 65_507;
@@ -23,6 +25,7 @@ pub(crate) struct UdpPort {
     pub(crate) socket: mio::net::UdpSocket,
     reach: Reach,
     batch: Batch,
+    stamps: Stamps,
 }
 
 /// Which addresses a socket can send to.
@@ -89,7 +92,7 @@ impl UdpPort {
             SocketAddr::V6(_) => Reach::Both,
         };
         let batch = Batch::new(&socket);
-        Ok(UdpPort { socket: mio::net::UdpSocket::from_std(socket), reach, batch })
+        Ok(UdpPort { socket: mio::net::UdpSocket::from_std(socket), reach, batch, stamps: Stamps::new() })
     }
 
     /// Receives one batch and hands each packet over with its arrival and its sender.
@@ -100,7 +103,7 @@ impl UdpPort {
         &mut self,
         clock: &Clock,
         counters: &NetCounters,
-        on_packet: impl FnMut(downbeat_sync::LocalTime, SocketAddr, &[u8]),
+        on_packet: impl FnMut(LocalTime, SocketAddr, &[u8]),
     ) -> io::Result<Backlog> {
         match self.batch.receive(&self.socket, clock, counters, on_packet) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Backlog::Drained),
@@ -115,6 +118,33 @@ impl UdpPort {
     /// What the socket says, that its buffer is full too.
     pub(crate) fn send(&self, to: SocketAddr, packet: &[u8]) -> io::Result<()> {
         self.socket.send_to(packet, self.reachable(to)?).map(|_| ())
+    }
+
+    /// The same, of a datagram of which is wanted when it leaves: [`UdpPort::collect`] tells, if anybody does.
+    ///
+    /// # Errors
+    /// As [`UdpPort::send`].
+    pub(crate) fn send_timed(
+        &mut self,
+        to: SocketAddr,
+        packet: &[u8],
+        cookie: u64,
+        counters: &NetCounters,
+    ) -> io::Result<()> {
+        let to = self.reachable(to)?;
+        self.stamps.send(&self.socket, to, packet, cookie)?;
+        counters.sent_timed.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Tells which datagrams have left, and when.
+    pub(crate) fn collect(
+        &mut self,
+        clock: &Clock,
+        counters: &NetCounters,
+        on_sent: impl FnMut(u64, LocalTime),
+    ) {
+        self.stamps.collect(&self.socket, clock, counters, on_sent);
     }
 
     /// The same to a multicast group, on the interface of this address of ours.
@@ -237,7 +267,8 @@ mod linux {
     }
 
     fn fresh_headers() -> MultiHeaders<SockaddrStorage> {
-        MultiHeaders::preallocate(BATCH, Some(nix::cmsg_space!(TimeSpec, u32)))
+        // The stamp, the count of dropped packets, and the stamp once more in a longer form (`stamps`).
+        MultiHeaders::preallocate(BATCH, Some(nix::cmsg_space!(TimeSpec, u32, [TimeSpec; 3])))
     }
 
     /// When the packet arrived, if the kernel says so; and how many were dropped before it.

@@ -69,7 +69,7 @@ impl Handler for Echo {
     fn poll(&mut self, _: LocalTime) -> Option<Outgoing<'_>> {
         if let Some((to, packet)) = self.answers.pop() {
             self.sending = packet;
-            return Some(Outgoing::Send { to, packet: &self.sending });
+            return Some(Outgoing::Send { to, packet: &self.sending, stamp: None });
         }
         self.closing.pop().map(Outgoing::Close)
     }
