@@ -115,6 +115,10 @@ impl Handler for Strings {
         self.hub.handle(arrival, from, packet);
     }
 
+    fn on_sent(&mut self, cookie: u64, at: LocalTime) {
+        self.hub.sent(cookie, at);
+    }
+
     fn on_tick(&mut self, now: WallAnchor) {
         self.hub.tick(now);
     }
@@ -126,9 +130,9 @@ impl Handler for Strings {
     fn poll(&mut self, now: LocalTime) -> Option<Outgoing<'_>> {
         loop {
             match self.hub.poll(now)? {
-                Output::Send { to, packet } => {
+                Output::Send { to, packet, stamp } => {
                     self.sending = packet;
-                    return Some(Outgoing::Send { to, packet: &self.sending, stamp: None });
+                    return Some(Outgoing::Send { to, packet: &self.sending, stamp });
                 }
                 Output::Load(request) => self.hub.loaded(&request, Err("there are only strings here".into())),
             }

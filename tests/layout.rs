@@ -17,7 +17,10 @@ const FOREIGN: &[(&str, &[&str])] = &[
         ],
     ),
     ("mio", &["net/src/reactor.rs", "net/src/tcp.rs", "net/src/udp.rs", "net/src/stamps.rs"]),
-    ("socket2", &["net/src/tcp.rs", "net/src/udp.rs", "net/src/group.rs", "net/src/stamps.rs", "net/src/stamps/"]),
+    (
+        "socket2",
+        &["net/src/tcp.rs", "net/src/udp.rs", "net/src/group.rs", "net/src/stamps.rs", "net/src/stamps/"],
+    ),
     ("cpal", &["engine/src/device/"]),
     ("alsa", &["engine/src/device/"]),
     ("jack", &["engine/src/device/"]),

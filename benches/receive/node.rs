@@ -58,6 +58,10 @@ impl Handler for Receiver {
         self.hub.handle(arrival, from, packet);
     }
 
+    fn on_sent(&mut self, cookie: u64, at: LocalTime) {
+        self.hub.sent(cookie, at);
+    }
+
     fn on_tick(&mut self, now: WallAnchor) {
         self.hub.tick(now);
     }
@@ -67,9 +71,9 @@ impl Handler for Receiver {
     }
 
     fn poll(&mut self, now: LocalTime) -> Option<Outgoing<'_>> {
-        let Output::Send { to, packet } = self.hub.poll(now)? else { return None };
+        let Output::Send { to, packet, stamp } = self.hub.poll(now)? else { return None };
         self.sending = packet;
-        Some(Outgoing::Send { to, packet: &self.sending, stamp: None })
+        Some(Outgoing::Send { to, packet: &self.sending, stamp })
     }
 }
 

@@ -113,6 +113,10 @@ impl Handler for Edge {
         self.hub.forget(conn);
     }
 
+    fn on_sent(&mut self, cookie: u64, at: LocalTime) {
+        self.hub.sent(cookie, at);
+    }
+
     fn on_tick(&mut self, now: WallAnchor) {
         self.now = now.local;
         while let Some(loaded) = self.disk.loaded() {
@@ -132,9 +136,9 @@ impl Handler for Edge {
     fn poll(&mut self, now: LocalTime) -> Option<Outgoing<'_>> {
         loop {
             match self.hub.poll(now)? {
-                Output::Send { to, packet } => {
+                Output::Send { to, packet, stamp } => {
                     self.sending = packet;
-                    return Some(Outgoing::Send { to, packet: &self.sending, stamp: None });
+                    return Some(Outgoing::Send { to, packet: &self.sending, stamp });
                 }
                 Output::Load(request) => self.order(request),
             }

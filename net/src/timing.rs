@@ -3,7 +3,7 @@
 //! | address | arguments |
 //! |---|---|
 //! | `/sync/ping` | standing, nonce `h` |
-//! | `/sync/pong` | standing, nonce `h`, received `h`, answered `h` (its local clock) |
+//! | `/sync/pong` | standing, nonce `h`, received `h`, answered `h` (its local clock), then of the answer before this one: its nonce `h` and when it really left `h`, both 0 where that is not known |
 //! | `/sync/hello` | standing, count `h`, then pairs of node `h` and its `ip:port` `s` |
 //!
 //! Standing is: ensemble `s`, node `h`, its leader `h`, pinned `i`, session `h`, its age `h`, term `i`, followers `i`, standard
@@ -17,7 +17,8 @@
 use crate::key::Key;
 use crate::osc::{self, Arg, Args, WriteError};
 use downbeat_sync::{
-    Claim, ClockEstimate, EnsembleTime, Hello, LocalTime, Message, PeerId, Ping, Pong, Span, Standing,
+    Claim, ClockEstimate, Departure, EnsembleTime, Hello, LocalTime, Message, PeerId, Ping, Pong, Span,
+    Standing,
 };
 use std::net::SocketAddr;
 
@@ -71,8 +72,9 @@ impl Membership {
                 osc::write(out, "/sync/ping", standing(&ping.standing).into_iter().chain(own).chain(seal))?;
             }
             Message::Pong(pong) => {
-                let stamps = [pong.received, pong.answered].map(|at| Arg::Long(at.ticks() as i64));
-                let own = std::iter::once(Arg::Long(pong.nonce as i64)).chain(stamps);
+                let before = pong.before.map_or([0, 0], |before| [before.nonce, before.at.ticks()]);
+                let stamps = [pong.nonce, pong.received.ticks(), pong.answered.ticks()];
+                let own = stamps.into_iter().chain(before).map(|long| Arg::Long(long as i64));
                 osc::write(out, "/sync/pong", standing(&pong.standing).into_iter().chain(own).chain(seal))?;
             }
             Message::Hello(hello) => {
@@ -139,7 +141,12 @@ fn parse(address: &[u8], args: &mut Args<'_>) -> Option<Message> {
         b"/sync/ping" => Some(Message::Ping(Ping { standing, nonce: long(args)? as u64 })),
         b"/sync/pong" => {
             let nonce = long(args)? as u64;
-            Some(Message::Pong(Pong { standing, nonce, received: local(args)?, answered: local(args)? }))
+            let (received, answered) = (local(args)?, local(args)?);
+            let before = match (long(args)?, local(args)?) {
+                (0, at) if at.ticks() == 0 => None,
+                (nonce, at) => Some(Departure { nonce: nonce as u64, at }),
+            };
+            Some(Message::Pong(Pong { standing, nonce, received, answered, before }))
         }
         b"/sync/hello" => {
             let count = long(args)? as u64;
@@ -238,12 +245,16 @@ mod tests {
             },
         );
         let known = prop::collection::vec(any::<(u64, [u8; 4], u16)>(), 0..=MAX_KNOWN);
-        (standing, any::<(u64, u64, u64)>(), known, 0..3).prop_map(|(standing, (a, b, c), known, kind)| {
+        // Of a departure both being 0 would be none.
+        let before = prop::option::of((any::<u64>(), 1u64..))
+            .prop_map(|before| before.map(|(nonce, at)| Departure { nonce, at: LocalTime::from_ticks(at) }));
+        let numbers = any::<(u64, u64, u64)>();
+        (standing, numbers, before, known, 0..3).prop_map(|(standing, (a, b, c), before, known, kind)| {
             match kind {
                 0 => Message::Ping(Ping { standing, nonce: a }),
                 1 => {
                     let [received, answered] = [b, c].map(LocalTime::from_ticks);
-                    Message::Pong(Pong { standing, nonce: a, received, answered })
+                    Message::Pong(Pong { standing, nonce: a, received, answered, before })
                 }
                 _ => {
                     let known =

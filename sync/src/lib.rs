@@ -41,7 +41,7 @@ pub use frame_map::FrameMap;
 pub use frames::{DeviceRate, FrameClock, FrameQuality};
 pub use sender::{SenderClock, SenderReport, SenderState};
 pub use session::{
-    Claim, Hello, LEASE, Message, Output, PeerId, PeerReport, Ping, Pong, Session, SessionConfig,
+    Claim, Departure, Hello, LEASE, Message, Output, PeerId, PeerReport, Ping, Pong, Session, SessionConfig,
     SessionTally, Standing,
 };
 pub use steer::Steering;

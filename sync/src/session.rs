@@ -1,7 +1,8 @@
 //! [`Session`]: a node among others: whom it asks for the time, whom it follows, and what time it publishes.
 //!
 //! Sans-io: it is given messages, the time and nothing else, and is asked what to send. Call [`Session::poll`] until it has
-//! nothing more to send, at [`Session::deadline`] at the latest, and [`Session::advance`] as often.
+//! nothing more to send, at [`Session::deadline`] at the latest, and [`Session::advance`] as often. Whoever knows when a
+//! message really left says so by [`Session::sent`].
 //!
 //! A node begins as leader of a session of its own, whose time starts as its wall clock, and says hello. If somebody leads
 //! already, it follows: it asks the leader in a burst, and from then on a few times a second, and its published clock is
@@ -13,19 +14,21 @@
 
 mod beliefs;
 mod crowd;
+mod departures;
 mod election;
 mod leadership;
 mod message;
 mod peer;
 
-pub use message::{Claim, Hello, Message, PeerId, Ping, Pong, Standing};
+pub use message::{Claim, Departure, Hello, Message, PeerId, Ping, Pong, Standing};
 
 use crate::{
     ClockEstimate, EnsembleTime, FollowWall, Jump, LocalTime, RateBelief, Span, Steering, SyncState,
-    Timescale, Verdict, WallAnchor,
+    Timescale, WallAnchor,
 };
 use beliefs::Beliefs;
 use crowd::Greetings;
+use departures::{Departures, Sent};
 use peer::{Peer, Use};
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -81,7 +84,14 @@ pub struct SessionConfig {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     /// To one node.
-    Send(SocketAddr, Message),
+    Send {
+        /// Where it is.
+        to: SocketAddr,
+        /// What it is told.
+        message: Message,
+        /// If it matters when it really leaves: the cookie for [`Session::sent`].
+        stamp: Option<u64>,
+    },
     /// To whoever is in reach of a broadcast.
     Announce(Message),
 }
@@ -111,6 +121,17 @@ pub struct SessionTally {
     pub stray: u64,
     /// Questions not answered, nodes not taken notice of, for want of room.
     pub dropped: u64,
+    /// Stamps of departure that cannot be true.
+    pub absurd: u64,
+}
+
+/// A question that is to be answered.
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    to: SocketAddr,
+    asker: PeerId,
+    nonce: u64,
+    arrival: LocalTime,
 }
 
 /// A row of what is known of other nodes.
@@ -146,7 +167,8 @@ pub struct Session {
     strangers: VecDeque<PeerId>,
     /// Who succeeds the leader, in order.
     successors: Vec<PeerId>,
-    answers: VecDeque<(SocketAddr, u64, LocalTime)>,
+    answers: VecDeque<Answer>,
+    departures: Departures,
     greetings: Greetings,
     hellos: u64,
     turn: usize,
@@ -183,6 +205,7 @@ impl Session {
             strangers: VecDeque::new(),
             successors: Vec::new(),
             answers: VecDeque::new(),
+            departures: Departures::default(),
             greetings: Greetings::default(),
             hellos: 0,
             turn: 0,
@@ -242,7 +265,8 @@ impl Session {
     /// What it counted.
     pub fn tally(&self) -> SessionTally {
         let stray = self.peers.values().map(|peer| peer.stray).sum::<u64>();
-        SessionTally { stray: self.tally.stray + stray, ..self.tally }
+        let absurd = self.peers.values().map(|peer| peer.absurd).sum::<u64>();
+        SessionTally { stray: self.tally.stray + stray, absurd, ..self.tally }
     }
 
     /// What was learned a moment ago of other hosts' clocks, by the number of the host: worth remembering.
@@ -303,7 +327,8 @@ impl Session {
                 }
                 // To answer, nobody need be known.
                 if self.answers.len() < ANSWERS {
-                    self.answers.push_back((from, ping.nonce, arrival));
+                    let (to, asker, nonce) = (from, standing.id, ping.nonce);
+                    self.answers.push_back(Answer { to, asker, nonce, arrival });
                 } else {
                     self.tally.dropped += 1;
                 }
@@ -324,6 +349,7 @@ impl Session {
         let local = now.local;
         if !local.is_before(self.next_count) {
             self.take_stock(local);
+            self.wait_no_longer(local);
         }
         let jump = match &mut self.role {
             Role::Leading(timescale) => {
@@ -361,13 +387,11 @@ impl Session {
 
     /// The next thing to send, as of `now`: stamps are taken here, so send it at once.
     pub fn poll(&mut self, now: LocalTime) -> Option<Output> {
-        if let Some((to, nonce, arrival)) = self.answers.pop_front() {
-            let standing = self.standing(now);
-            let pong = Pong { standing, nonce, received: arrival, answered: now };
-            return Some(Output::Send(to, Message::Pong(pong)));
+        if let Some(question) = self.answers.pop_front() {
+            return Some(self.reply(question, now));
         }
         if let Some(to) = self.greetings.next() {
-            return Some(Output::Send(to, Message::Hello(self.hello(now))));
+            return Some(Output::Send { to, message: Message::Hello(self.hello(now)), stamp: None });
         }
         if !now.is_before(self.next_hello) {
             self.next_hello = now + if self.leads() { HEARTBEAT } else { SIGN_OF_LIFE };
@@ -395,7 +419,8 @@ impl Session {
         let peer = self.peers.get_mut(&due)?;
         self.nonces += 1;
         let ping = peer.ask(now, draw(self.config.secret, self.nonces), standing)?;
-        Some(Output::Send(peer.address, Message::Ping(ping)))
+        let stamp = Some(self.departures.expect(Sent::Question(due, ping.nonce)));
+        Some(Output::Send { to: peer.address, message: Message::Ping(ping), stamp })
     }
 
     /// When to call [`Session::poll`] and [`Session::advance`] at the latest.
@@ -411,16 +436,32 @@ impl Session {
 
     fn learn(&mut self, pong: &Pong, from: SocketAddr, now: LocalTime) {
         let Some(peer) = self.peers.get_mut(&pong.standing.id) else { return };
-        let Some(verdict) = peer.answer(pong, now) else { return };
+        let Some(has_moved) = peer.answer(pong, now) else { return };
         peer.address = from;
         let has_jumped = peer.standing.line.epoch != pong.standing.line.epoch;
         peer.standing = pong.standing;
         if has_jumped {
             self.next_steer = now;
         }
-        let is_leader = peer.used_as() == Use::Leader;
-        if verdict == Verdict::Moved && is_leader && self.is_outvoted(now) {
-            if let Some(peer) = self.peers.get_mut(&pong.standing.id) {
+        if has_moved {
+            self.doubt(pong.standing.id, now);
+        }
+    }
+
+    /// Exchanges that waited for better stamps for too long are used as they are.
+    fn wait_no_longer(&mut self, now: LocalTime) {
+        let moved: Vec<PeerId> =
+            self.peers.iter_mut().filter_map(|(id, peer)| peer.wait_no_longer(now).then_some(*id)).collect();
+        for id in moved {
+            self.doubt(id, now);
+        }
+    }
+
+    /// A clock is not where it was: if it is the leader's, and the witnesses saw nothing of it, it is followed no longer.
+    fn doubt(&mut self, id: PeerId, now: LocalTime) {
+        let is_leader = self.peers.get(&id).is_some_and(|peer| peer.used_as() == Use::Leader);
+        if is_leader && self.is_outvoted(now) {
+            if let Some(peer) = self.peers.get_mut(&id) {
                 peer.ban(now + BANNED);
             }
             self.tally.outvoted += 1;

@@ -26,6 +26,10 @@ pub(crate) struct HostClock {
     pub(crate) ppm: f64,
     /// How far ahead of the truth its wall clock is at the start (s); it drifts with the local one.
     pub(crate) wall: Seconds,
+    /// How long it takes to send a message that it has stamped (s).
+    pub(crate) sending: Seconds,
+    /// Whether its kernel tells when a message has left.
+    pub(crate) tells: bool,
 }
 
 /// A node: its session, its host's clocks, and what became of it.
@@ -301,9 +305,13 @@ impl Ensemble {
         node.jumps.extend(jump.map(|jump| (self.now, jump)));
         let local = node.clock.local(self.now);
         while let Some(output) = self.nodes[number].session.poll(local) {
-            let from = self.nodes[number].address;
+            let node = &mut self.nodes[number];
+            let from = node.address;
             match output {
-                Output::Send(to, message) => {
+                Output::Send { to, message, stamp } => {
+                    if let Some(cookie) = stamp.filter(|_| node.clock.tells) {
+                        node.session.sent(cookie, node.clock.local(self.now + node.clock.sending));
+                    }
                     let to = self.numbers.get(&to).copied();
                     self.fly(number, from, to.into_iter(), message);
                 }
@@ -323,13 +331,14 @@ impl Ensemble {
     }
 
     fn fly(&mut self, number: usize, from: SocketAddr, to: impl Iterator<Item = usize>, message: Message) {
+        let sending = self.nodes[number].clock.sending;
         let mut packet = Vec::new();
         self.member.write(&mut packet, &message).expect("it can be written");
         for to in to.filter(|to| *to != number) {
             self.sent += 1;
             self.bytes += packet.len() as u64;
             if let Some(delay) = (self.links)(number, to, self.now) {
-                let at = ((self.now + delay) * 1e9) as i64;
+                let at = ((self.now + sending + delay) * 1e9) as i64;
                 let message = message.clone();
                 self.flights.push(Reverse(Flight { at, number: self.sent, from, to, message }));
             }

@@ -50,7 +50,7 @@ impl Out {
     ) {
         let mut packet = Vec::new();
         match osc::write(&mut packet, address, args) {
-            Ok(()) => self.push(Output::Send { to, packet }),
+            Ok(()) => self.push(Output::Send { to, packet, stamp: None }),
             Err(error) => {
                 self.dropped += 1;
                 tracing::error!("cannot write {address}: {error}");
@@ -239,7 +239,10 @@ impl Hub {
             ("successions", int(tally.successions.into())),
             ("outvoted", int(tally.outvoted.into())),
             ("strangers", int(self.tally.strangers)),
-            ("refused", int(self.tally.unsealed + self.tally.malformed + tally.stray + tally.dropped)),
+            (
+                "refused",
+                int(self.tally.unsealed + self.tally.malformed + tally.stray + tally.dropped + tally.absurd),
+            ),
             ("timetags", timetags.into()),
             ("senders", int(senders)),
             ("senders_off", int(off)),

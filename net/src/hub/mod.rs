@@ -157,6 +157,8 @@ pub enum Output {
         to: Endpoint,
         /// One OSC packet.
         packet: Vec<u8>,
+        /// If it is wanted when it left: the cookie for [`Hub::sent`].
+        stamp: Option<u64>,
     },
     /// Load a sample, and give the result to [`Hub::loaded`].
     Load(LoadRequest),
@@ -300,6 +302,11 @@ impl Hub {
         self.subscribers.retain(|subscriber| *subscriber != Endpoint::Tcp(conn));
     }
 
+    /// Takes note of when a packet left that was given with this cookie.
+    pub fn sent(&mut self, cookie: u64, at: LocalTime) {
+        self.session.sent(cookie, at);
+    }
+
     /// Goes on with time: looks at the wall clock once a second, and tells what the audio thread reports.
     pub fn tick(&mut self, now: WallAnchor) {
         self.now = self.now.later(now.local);
@@ -338,14 +345,14 @@ impl Hub {
     /// The next thing to do, as of `now`. What is said about time is stamped with it: send it at once.
     pub fn poll(&mut self, now: LocalTime) -> Option<Output> {
         while let Some(output) = self.session.poll(now) {
-            let (to, message) = match output {
-                downbeat_sync::Output::Send(to, message) => (Some(to), message),
-                downbeat_sync::Output::Announce(message) => (self.config.group, message),
+            let (to, message, stamp) = match output {
+                downbeat_sync::Output::Send { to, message, stamp } => (Some(to), message, stamp),
+                downbeat_sync::Output::Announce(message) => (self.config.group, message, None),
             };
             let Some(to) = to else { continue };
             let mut packet = Vec::with_capacity(256);
             match self.config.membership.write(&mut packet, &message) {
-                Ok(()) => return Some(Output::Send { to: Endpoint::Udp(to), packet }),
+                Ok(()) => return Some(Output::Send { to: Endpoint::Udp(to), packet, stamp }),
                 Err(error) => tracing::error!("cannot write a message about time: {error}"),
             }
         }

@@ -77,7 +77,7 @@ impl Lab {
     fn said(&mut self) -> Vec<(Endpoint, String)> {
         std::iter::from_fn(|| self.hub.poll(self.now))
             .map(|output| match output {
-                Output::Send { to, packet } => (to, text(&packet)),
+                Output::Send { to, packet, .. } => (to, text(&packet)),
                 Output::Load(request) => (request.from, format!("load {} {}", request.name, request.file)),
             })
             .collect()

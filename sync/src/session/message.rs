@@ -99,6 +99,17 @@ pub struct Pong {
     pub nonce: u64,
     /// When it came, by the local clock of the one who answers.
     pub received: LocalTime,
-    /// When this left, by the same.
+    /// When this left, by the same, as far as was known before.
     pub answered: LocalTime,
+    /// When the answer before this one really left: known only when it was gone, and only if the host's kernel tells.
+    pub before: Option<Departure>,
+}
+
+/// When a message really left, by the local clock of the one who sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Departure {
+    /// Which: the nonce of its question.
+    pub nonce: u64,
+    /// When.
+    pub at: LocalTime,
 }

@@ -2,7 +2,8 @@
 //!
 //! Not for: what follows from the answers (`session`).
 
-use super::message::{Claim, Ping, Pong, Standing};
+use super::departures::{Leaving, Told, Waiting};
+use super::message::{Claim, Departure, Ping, Pong, Standing};
 use crate::{
     ClockEstimate, EnsembleTime, Estimator, Exchange, LocalTime, RateBelief, Span, SyncState, Verdict,
 };
@@ -30,6 +31,8 @@ const SILENT: Span = Span::from_millis(600);
 const URGENT_INTERVAL: Span = Span::from_millis(50);
 /// An answer that comes later proves nothing: somebody may have kept it.
 const PATIENCE: Span = Span::from_secs(2);
+/// So long an exchange waits for better stamps, which come with the next: a little longer than the longest interval.
+const WAIT: Span = Span::from_millis(1_500);
 /// A question is put off by up to this part of the interval, so that a thousand followers do not ask at one instant.
 const DITHER: f64 = 0.1;
 /// After so many claims two leaders weigh their ages differently, which they may within a message's delay.
@@ -73,7 +76,11 @@ pub(super) struct Peer {
     use_: Use,
     estimator: Estimator,
     /// Nonces and when they were sent.
-    asked: Vec<(u64, LocalTime)>,
+    asked: Vec<(u64, Leaving)>,
+    /// The last exchange, if it may yet be known when its messages really left.
+    pub(super) waiting: Option<Waiting>,
+    /// What it was answered last.
+    told: Option<Told>,
     /// Questions left of a burst.
     burst: u32,
     /// When it became known; then when it began to be asked.
@@ -82,6 +89,8 @@ pub(super) struct Peer {
     next: LocalTime,
     /// Answers that nobody asked for, or that came twice.
     pub(super) stray: u64,
+    /// Departures of questions and answers, its own and those to it, that cannot be true.
+    pub(super) absurd: u64,
 }
 
 impl Peer {
@@ -99,11 +108,14 @@ impl Peer {
             use_: Use::None,
             estimator: Estimator::new(RateBelief::default()),
             asked: Vec::new(),
+            waiting: None,
+            told: None,
             burst: 0,
             known: now,
             since: now,
             next: now,
             stray: 0,
+            absurd: 0,
         }
     }
 
@@ -187,6 +199,7 @@ impl Peer {
         }
         if self.use_ == Use::None {
             self.estimator = Estimator::new(belief);
+            self.waiting = None;
             self.since = now;
             self.next = now;
         }
@@ -223,7 +236,7 @@ impl Peer {
         if self.asked.len() == ASKED {
             self.asked.remove(0);
         }
-        self.asked.push((nonce, now));
+        self.asked.push((nonce, Leaving::new(now)));
         Some(Ping { standing, nonce })
     }
 
@@ -236,17 +249,19 @@ impl Peer {
         let rate = (1.0 + theirs.rate()) * (1.0 + line.rate()) - 1.0;
         let sigma = theirs.sigma.as_secs_f64().hypot(line.sigma.as_secs_f64());
         let composed = ClockEstimate::new(now, ensemble).with_rate(rate);
-        Some(composed.with_error(Span::from_secs_f64(sigma), theirs.bound + line.bound))
+        let bound = theirs.bound + line.bound;
+        // Nobody is less sure than what cannot be, however much the stamps differ.
+        Some(composed.with_error(Span::from_secs_f64(sigma).min(bound), bound))
     }
 
-    /// Takes an answer that arrived at `now`.
-    pub(super) fn answer(&mut self, pong: &Pong, now: LocalTime) -> Option<Verdict> {
+    /// Takes an answer that arrived at `now`: whether its clock is found to have moved; `None` if nobody asked.
+    pub(super) fn answer(&mut self, pong: &Pong, now: LocalTime) -> Option<bool> {
         let Some(place) = self.asked.iter().position(|(nonce, _)| *nonce == pong.nonce) else {
             self.stray += 1;
             return None;
         };
-        let (_, asked) = self.asked.remove(place);
-        if now - asked > PATIENCE {
+        let (nonce, asked) = self.asked.remove(place);
+        if now - asked.said() > PATIENCE {
             self.stray += 1;
             return None;
         }
@@ -255,14 +270,74 @@ impl Peer {
         // What is estimated is its local clock. It takes the place of ensemble time there; its line makes that of it.
         let [received, answered] =
             [pong.received, pong.answered].map(|at| EnsembleTime::from_bits(at.ticks()));
+        let exchange = Exchange { asked: asked.best(), received, answered, returned: now };
         let was_away = self.estimator.state(now) == SyncState::Holdover;
-        let verdict = self.estimator.take(&Exchange { asked, received, answered, returned: now });
-        if verdict == Verdict::Moved || was_away {
-            self.burst = self.burst.max(SHORT_BURST);
-            self.next =
-                if self.next.is_before(now + BURST_INTERVAL) { self.next } else { now + BURST_INTERVAL };
+        let mut has_moved = self.finish(pong.before);
+        if pong.before.is_some() && self.can_wait(&exchange) {
+            self.waiting = Some(Waiting { nonce, asked, exchange });
+        } else {
+            has_moved |= self.estimator.take(&exchange) == Verdict::Moved;
         }
-        Some(verdict)
+        if has_moved || was_away {
+            self.hurry(now);
+        }
+        Some(has_moved)
+    }
+
+    /// There is something to find out: asks in a burst.
+    fn hurry(&mut self, now: LocalTime) {
+        self.burst = self.burst.max(SHORT_BURST);
+        let soon = now + BURST_INTERVAL;
+        self.next = if self.next.is_before(soon) { self.next } else { soon };
+    }
+
+    /// The question of this nonce left at this time.
+    pub(super) fn question_left(&mut self, nonce: u64, at: LocalTime) {
+        let asked = self.asked.iter_mut().find(|(asked, _)| *asked == nonce).map(|(_, asked)| asked);
+        // Its answer may be faster than the news.
+        let waits = self.waiting.as_mut().filter(|waiting| waiting.nonce == nonce);
+        if let Some(leaving) = asked.or(waits.map(|waiting| &mut waiting.asked)) {
+            self.absurd += u64::from(!leaving.left(at));
+        }
+    }
+
+    /// The answer to the question of this nonce left at this time.
+    pub(super) fn answer_left(&mut self, nonce: u64, at: LocalTime) {
+        if let Some(told) = self.told.as_mut().filter(|told| told.nonce == nonce) {
+            self.absurd += u64::from(!told.leaving.left(at));
+        }
+    }
+
+    /// Remembers what it is answered now, and says what it was answered before.
+    pub(super) fn tell(&mut self, now: Told) -> Option<Told> {
+        self.told.replace(now)
+    }
+
+    /// Uses an exchange that has waited for better stamps for too long. Whether the clock is found to have moved.
+    pub(super) fn wait_no_longer(&mut self, now: LocalTime) -> bool {
+        let is_over = self.waiting.is_some_and(|waiting| now - waiting.exchange.returned > WAIT);
+        let has_moved = is_over && self.finish(None);
+        if has_moved {
+            self.hurry(now);
+        }
+        has_moved
+    }
+
+    /// Uses the exchange that waits, if any, now that this is known of its answer. Whether the clock is found to have moved.
+    fn finish(&mut self, before: Option<Departure>) -> bool {
+        let Some(waiting) = self.waiting.take() else { return false };
+        let (exchange, is_credible) = waiting.with(before);
+        self.absurd += u64::from(!is_credible);
+        self.estimator.take(&exchange) == Verdict::Moved
+    }
+
+    /// Whether there is time until the next answer: not while little is known, nor when this one is news.
+    fn can_wait(&self, exchange: &Exchange) -> bool {
+        let at = exchange.returned;
+        let Some(line) = self.estimator.estimate(at) else { return false };
+        let early = line.ensemble_at(exchange.asked) - exchange.received;
+        let late = exchange.answered - line.ensemble_at(at);
+        self.estimator.state(at) == SyncState::Locked && early <= line.bound && late <= line.bound
     }
 
     /// Whether there is nothing to ask: a candidate is asked in one burst only.

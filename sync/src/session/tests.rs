@@ -48,21 +48,51 @@ fn young_hello(id: u64, age: i64, count: u64) -> Message {
 
 /// Who is asked something at `now`.
 fn asked(session: &mut Session, now: WallAnchor) -> Vec<SocketAddr> {
-    let asked = |output| if let Output::Send(to, Message::Ping(_)) = output { Some(to) } else { None };
+    let asked = |output| match output {
+        Output::Send { to, message: Message::Ping(_), .. } => Some(to),
+        _ => None,
+    };
     said(session, now).into_iter().filter_map(asked).collect()
 }
 
 /// Lets `two` hear and answer what `one` says, for so many steps of 10 ms from `from` (ms) on; 1 ms each way.
 fn converse(one: &mut Session, two: &mut Session, from: i64, steps: i64) {
+    converse_as(one, two, from, steps, [Host::default(); 2], |_| {});
+}
+
+/// What a host takes to send a message that it has stamped, and what its kernel tells of that.
+#[derive(Clone, Copy, Debug, Default)]
+struct Host {
+    takes: Span,
+    tells: Option<Span>,
+}
+
+/// The same between such hosts, over a network that does this to what is said.
+fn converse_as(
+    one: &mut Session,
+    two: &mut Session,
+    from: i64,
+    steps: i64,
+    hosts: [Host; 2],
+    mut tamper: impl FnMut(&mut Message),
+) {
     let way = Span::from_millis(1);
     for step in 0..steps {
         let now = wall(from + 10 * step);
         let to_two = said(one, now);
         let to_one = said(two, now);
-        for (to, from, messages) in [(&mut *two, 1, to_two), (&mut *one, 2, to_one)] {
+        for (n, messages) in [to_two, to_one].into_iter().enumerate() {
+            let (speaker, hearer) = if n == 0 { (&mut *one, &mut *two) } else { (&mut *two, &mut *one) };
             for output in messages {
-                let (Output::Send(_, message) | Output::Announce(message)) = output;
-                to.handle(now.local + way, address(from), &message);
+                let (mut message, stamp) = match output {
+                    Output::Send { message, stamp, .. } => (message, stamp),
+                    Output::Announce(message) => (message, None),
+                };
+                if let (Some(cookie), Some(took)) = (stamp, hosts[n].tells) {
+                    speaker.sent(cookie, now.local + took);
+                }
+                tamper(&mut message);
+                hearer.handle(now.local + hosts[n].takes + way, address(n as u8 + 1), &message);
             }
         }
     }
@@ -102,7 +132,7 @@ fn an_answer_nobody_asked_for_is_counted_and_changes_nothing() {
     let before = session.estimate();
     for nonce in 0..100 {
         let at = wall(2).local;
-        let pong = Pong { standing, nonce, received: at, answered: at };
+        let pong = Pong { standing, nonce, received: at, answered: at, before: None };
         session.handle(at, address(7), &Message::Pong(pong));
     }
     assert!(session.leads());
@@ -114,7 +144,7 @@ fn its_own_voice_from_a_broadcast_is_nobody() {
     let mut session = session(1);
     let own: Vec<Output> = said(&mut session, wall(0));
     for output in own {
-        let (Output::Send(_, message) | Output::Announce(message)) = output;
+        let (Output::Send { message, .. } | Output::Announce(message)) = output;
         session.handle(wall(1).local, address(1), &message);
     }
     assert!(session.peers(wall(1).local).is_empty());
@@ -134,7 +164,8 @@ fn a_crowd_of_strangers_is_bounded_and_counted() {
     assert_eq!(session.peers(wall(0).local).len(), STRANGERS);
     assert_eq!(session.tally().dropped, (crowd - STRANGERS + 100) as u64);
     let answers = said(&mut session, wall(1));
-    let pongs = answers.iter().filter(|output| matches!(output, Output::Send(_, Message::Pong(_))));
+    let pongs =
+        answers.iter().filter(|output| matches!(output, Output::Send { message: Message::Pong(_), .. }));
     assert_eq!(pongs.count(), ANSWERS);
 }
 
@@ -163,7 +194,7 @@ fn a_flood_of_forged_hellos_costs_nobody_a_place_and_answers_few() {
         for speaker in 0..there {
             for output in said(&mut sessions[speaker], now) {
                 let (to, message) = match output {
-                    Output::Send(to, message) => (Some(to), message),
+                    Output::Send { to, message, .. } => (Some(to), message),
                     Output::Announce(message) => (None, message),
                 };
                 if speaker == 0
@@ -308,4 +339,98 @@ fn a_drift_is_believed_by_the_number_of_the_host_until_the_stamps_speak_and_what
         assert!(again.rate.abs() < 1e-7 && again.sigma < 1e-6, "{again:?}");
         assert_eq!(session.learned(wall(60_000).local).count(), 0);
     }
+}
+
+/// How far a follower's clock is from its leader's after half a minute between such hosts, the leader first; both have the same
+/// local clock. And how many stamps the follower and the leader did not believe.
+fn apart(hosts: [Host; 2], tamper: impl FnMut(&mut Message)) -> (Span, u64) {
+    let (mut old, mut new) = (session(9), session(1));
+    converse(&mut old, &mut new, 0, 1);
+    old.born = old.born - Span::from_secs(60);
+    converse_as(&mut old, &mut new, 10, 3_000, hosts, tamper);
+    assert_eq!((new.leader(), new.state(wall(30_000).local)), (PeerId(9), SyncState::Locked));
+    let at = wall(30_000).local;
+    let apart = new.estimate().ensemble_at(at) - old.estimate().ensemble_at(at);
+    (apart, old.tally().absurd + new.tally().absurd)
+}
+
+/// Sends 400 us after it has read the clock, and its kernel tells this of it.
+fn slow(tells: Option<Span>) -> Host {
+    Host { takes: Span::from_micros(400), tells }
+}
+
+/// Sends at once, and its kernel says so.
+fn quick() -> Host {
+    Host { takes: Span::ZERO, tells: Some(Span::ZERO) }
+}
+
+fn is_about(apart: Span, micros: i64) -> bool {
+    (apart - Span::from_micros(micros)).abs() < Span::from_micros(2)
+}
+
+#[test]
+fn an_exchange_has_the_stamps_of_when_its_messages_really_left() {
+    let truth = Some(Span::from_micros(400));
+    for hosts in [[slow(truth), quick()], [quick(), slow(truth)], [slow(truth), slow(truth)]] {
+        let (apart, absurd) = apart(hosts, |_| {});
+        assert!(is_about(apart, 0) && absurd == 0, "{hosts:?}: {apart}, {absurd}");
+    }
+}
+
+#[test]
+fn without_better_stamps_all_is_as_it_was() {
+    // Half of what the slow one takes: nobody can tell it from a slower way.
+    for host in [quick(), Host::default()] {
+        let (after, absurd) = apart([slow(None), host], |_| {});
+        assert!(is_about(after, -200) && absurd == 0, "{after}");
+    }
+    let (ahead, absurd) = apart([quick(), slow(None)], |_| {});
+    assert!(is_about(ahead, 200) && absurd == 0, "{ahead}");
+}
+
+#[test]
+fn stamps_that_cannot_be_true_are_counted_and_not_used() {
+    for lie in [Span::from_micros(-1), Span::from_millis(51)] {
+        let (after, absurd) = apart([slow(Some(lie)), quick()], |_| {});
+        assert!(is_about(after, -200) && absurd > 50, "{lie}: {after}, {absurd}");
+        let (ahead, absurd) = apart([quick(), slow(Some(lie))], |_| {});
+        assert!(is_about(ahead, 200) && absurd > 50, "{lie}: {ahead}, {absurd}");
+    }
+}
+
+#[test]
+fn what_is_told_of_an_answer_counts_for_that_answer_alone() {
+    let truth = Some(Span::from_micros(400));
+    let (after, absurd) = apart([slow(truth), quick()], |message| {
+        if let Message::Pong(Pong { before: Some(before), .. }) = message {
+            before.at += Span::from_millis(60);
+        }
+    });
+    assert!(is_about(after, -200) && absurd > 50, "{after}, {absurd}");
+    let (after, absurd) = apart([slow(truth), quick()], |message| {
+        if let Message::Pong(Pong { before: Some(before), .. }) = message {
+            before.nonce ^= 1;
+        }
+    });
+    assert!(is_about(after, -200) && absurd == 0, "{after}, {absurd}");
+}
+
+#[test]
+fn an_exchange_whose_better_stamp_never_comes_is_used_as_it_is() {
+    let (mut old, mut new) = (session(9), session(1));
+    converse(&mut old, &mut new, 0, 1);
+    old.born = old.born - Span::from_secs(60);
+    let hosts = [slow(Some(Span::from_micros(400))), quick()];
+    converse_as(&mut old, &mut new, 10, 1_000, hosts, |_| {});
+    let waits = |session: &Session| session.peers[&PeerId(9)].waiting.is_some();
+    assert!(waits(&new));
+    // Nothing comes any more.
+    for n in 0..140 {
+        said(&mut new, wall(10_010 + 10 * n));
+    }
+    assert!(waits(&new));
+    for n in 140..170 {
+        said(&mut new, wall(10_010 + 10 * n));
+    }
+    assert!(!waits(&new));
 }
