@@ -137,18 +137,21 @@ fn as_json(target: &Target, answers: &anyhow::Result<Answers>) -> Value {
 /// A row a node, then a row for each other node it measures.
 fn table(targets: &[Target], answers: &[anyhow::Result<Answers>]) -> String {
     let mut rows = vec![
-        ["NODE", "SOUND", "VOICES", "PENDING", "LATE", "CLOCK", "ERROR ms", "BOUND ms", "HOST ms", "JUMPS"]
-            .map(str::to_owned),
+        [
+            "NODE", "SOUND", "VOICES", "PENDING", "LATE", "CLOCK", "ERROR ms", "BOUND ms", "HOST ms",
+            "JUMPS", "STAMPS",
+        ]
+        .map(str::to_owned),
     ];
     for (target, answers) in targets.iter().zip(answers) {
         let Ok(answers) = answers else {
             rows.push(
                 [target.to_string(), "no answer".into()]
                     .into_iter()
-                    .chain(std::iter::repeat_n(String::new(), 8))
+                    .chain(std::iter::repeat_n(String::new(), 9))
                     .collect::<Vec<_>>()
                     .try_into()
-                    .expect("there are ten columns"),
+                    .expect("there are eleven columns"),
             );
             continue;
         };
@@ -166,6 +169,7 @@ fn table(targets: &[Target], answers: &[anyhow::Result<Answers>]) -> String {
             number(clock, "bound_ms"),
             number(clock, "wall_ms"),
             text(clock, "jumps"),
+            stamps(clock),
         ]);
         for peer in &answers.peers {
             rows.push([
@@ -177,6 +181,7 @@ fn table(targets: &[Target], answers: &[anyhow::Result<Answers>]) -> String {
                 number(peer, "ahead_ms"),
                 number(peer, "error_ms"),
                 number(peer, "round_trip_ms"),
+                String::new(),
                 String::new(),
                 String::new(),
             ]);
@@ -198,6 +203,13 @@ fn text(pairs: &Map<String, Value>, key: &str) -> String {
         Some(value) => value.to_string(),
         None => "-".to_owned(),
     }
+}
+
+/// Whose stamps the messages about time have, as they arrive and as they leave.
+fn stamps(clock: &Map<String, Value>) -> String {
+    let (rx, tx) = (text(clock, "rx_stamps"), text(clock, "tx_stamps"));
+    // Whoever is alone has sent none yet.
+    if rx == tx || tx == "none" { rx } else { format!("{rx}/{tx}") }
 }
 
 /// To the microsecond.

@@ -47,6 +47,13 @@ fn a_node_follows_another_whatever_its_own_clocks_say_and_goes_on_alone() {
     assert!((number(&clock["wall_ms"]) - 1_234_000.0).abs() < 100.0, "{clock}");
     assert!((number(&clock["drift_ppm"]) + 80.0).abs() < 20.0, "{clock}");
     assert_eq!(told["peers"][0]["role"], "leader");
+    if cfg!(target_os = "linux") {
+        for told in [&told, &status(&lab, &first)] {
+            for stamps in ["rx_stamps", "tx_stamps"] {
+                assert_eq!(told["clock"][stamps], "kernel", "{stamps}");
+            }
+        }
+    }
 
     drop(first);
     let alone = wait_until(&lab, &second, "role", "leader");

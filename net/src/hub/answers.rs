@@ -222,7 +222,11 @@ impl Hub {
             off += u64::from(report.state == SenderState::Off);
             jumps += report.jumps;
         }
-        let pairs: [(&str, Arg<'_>); 21] = [
+        let net = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let packets = net(&self.net.packets);
+        let rx = stamps(packets, packets.saturating_sub(net(&self.net.unstamped)));
+        let tx = stamps(net(&self.net.sent_timed), net(&self.net.sent_stamped));
+        let pairs: [(&str, Arg<'_>); 23] = [
             ("name", self.config.name.as_str().into()),
             ("id", id.as_str().into()),
             ("ensemble", self.config.membership.ensemble.as_str().into()),
@@ -243,6 +247,8 @@ impl Hub {
                 "refused",
                 int(self.tally.unsealed + self.tally.malformed + tally.stray + tally.dropped + tally.absurd),
             ),
+            ("rx_stamps", rx.into()),
+            ("tx_stamps", tx.into()),
             ("timetags", timetags.into()),
             ("senders", int(senders)),
             ("senders_off", int(off)),
@@ -338,6 +344,15 @@ fn sender_pairs<'a>(sender: &'a str, report: &SenderReport) -> [(&'static str, A
         ("spread_ms", millis(report.spread)),
         ("jumps", int(report.jumps)),
     ]
+}
+
+/// Whose stamps the most of so many packets have.
+fn stamps(packets: u64, by_kernel: u64) -> &'static str {
+    match packets {
+        0 => "none",
+        _ if 2 * by_kernel > packets => "kernel",
+        _ => "user",
+    }
 }
 
 /// The two halves of a timetag's bits, as signed ints.

@@ -13,7 +13,7 @@
 //! | `/cancel/reply` | how many events were withdrawn | the sender |
 //! | `/sample/list/reply` | how many samples there are, then names; as many messages as it takes | the sender |
 //! | `/status/reply` | pairs: `name` `version` `state` `device` `rate` `channels` `buffer` `latency_ms` `cpu` `xruns` `voices` `pending` `late` and more | the sender |
-//! | `/sync/status/reply` | pairs: `role` `leader` `state` `drift_ppm` `error_ms` `bound_ms` `wall_ms` `epoch` `jumps` `peers` `timetags` `senders` `senders_off` `senders_jumps` and more | the sender |
+//! | `/sync/status/reply` | pairs: `role` `leader` `state` `drift_ppm` `error_ms` `bound_ms` `wall_ms` `epoch` `jumps` `peers` `rx_stamps` `tx_stamps` (whose stamps most datagrams have as they arrive, and the messages about time as they leave: `kernel`, `user`, `none` before the first) `timetags` `senders` `senders_off` `senders_jumps` and more | the sender |
 //! | `/sync/senders/reply` | pairs: `sender` `packets` `state` `lead_ms` `bias_ms` `spread_ms` `jumps`, and `drift_ppm` once it is known; one message for each who sends timetags, or `senders` 0 | the sender |
 //! | `/sync/time/reply`, `/sync/time/ii/reply`, `/sync/time/s/reply` | what was asked, then the time the question arrived | the sender |
 //! | `/sync/peer/reply` | pairs: `id` `address` `role` `silent_s`, and of those that are asked `ahead_ms` `error_ms` `round_trip_ms` `doubted`; a message for each of up to 16 nodes, the leader first, after `/sync/status/reply` | the sender |
