@@ -1,10 +1,11 @@
 //! Nodes that agree on the time: found, followed, lost, succeeded, merged, lied to. In virtual time.
 
 use crate::lab::clock::Profile;
+use crate::lab::device::{Device, RATE, remembered};
 use crate::lab::ensemble::{Ensemble, HostClock, Links, Seconds};
 use crate::report::median;
 use crate::report::random::Random;
-use downbeat_sync::RateBelief;
+use downbeat_sync::{RateBelief, Span};
 
 /// A wired network: 150 us and an exponential 25 us each way, one packet of a thousand lost.
 fn wired(seed: u64) -> Links {
@@ -256,6 +257,29 @@ fn nor_does_wifi_let_a_liar_get_away_with_it() {
         assert!(worst < 500e-6, "seed {seed}: {worst}");
         assert!(!ensemble.leaders().contains(&0), "seed {seed}");
     }
+}
+
+#[test]
+fn one_bundle_sounds_on_two_nodes_within_a_few_frames_for_less_than_2_kb_a_second() {
+    let mut ensemble = settled(2, 11);
+    let bytes = ensemble.bytes();
+    let ppm = [35.0, -20.0];
+    // Cards that were heard before; each began to play when the run did.
+    let mut devices = [0, 1]
+        .map(|n| Device::new(n as u64, 256, ppm[n], remembered(n as u64, ppm[n] - ensemble.host(n).ppm)));
+    let mut apart = Vec::new();
+    ensemble.run(120.0, 0.25, |now| {
+        for (n, device) in devices.iter_mut().enumerate() {
+            device.play(now.now, |t| now.host(n).local(t), |_, _| {});
+        }
+        let due = now.estimate(0).ensemble_at(now.local(0)) + Span::from_millis(5);
+        let sounds = [0, 1].map(|n| devices[n].sounds(now.estimate(n).local_at(due)).expect("it plays"));
+        apart.push(RATE * (sounds[0] - sounds[1]).abs());
+    });
+    let worst = apart.iter().copied().fold(0.0, f64::max);
+    assert!(worst < 5.0, "{worst} frames");
+    let per_second = (ensemble.bytes() - bytes) as f64 / 60.0;
+    assert!((500.0..2_000.0).contains(&per_second), "{per_second} bytes a second");
 }
 
 #[test]

@@ -9,8 +9,8 @@ use crate::report::random::Random;
 use crate::report::{Table, cpu, digits, median, quantile, unless_quick, verdict};
 use downbeat_net::timing::Membership;
 use downbeat_sync::{
-    Claim, ClockEstimate, DeviceRate, EnsembleTime, FollowWall, LocalTime, Message, Output, PeerId, Ping,
-    Session, SessionConfig, Span, Standing, WallAnchor,
+    Claim, ClockEstimate, DeviceRate, EnsembleTime, LocalTime, Message, Output, PeerId, Ping, Session,
+    SessionConfig, Span, Standing, WallAnchor,
 };
 use std::net::SocketAddr;
 
@@ -51,6 +51,7 @@ fn host(n: usize, seed: u64) -> HostClock {
         start: 1_000.0 * n as f64,
         ppm: 160.0 * random.unit() - 80.0,
         wall: 0.01 * (random.unit() - 0.5),
+        ..HostClock::default()
     }
 }
 
@@ -326,13 +327,7 @@ fn leaders_load(followers: usize, seconds: f64) -> f64 {
         wall: EnsembleTime::from_unix(Span::from_secs(1_800_000_000)) + Span::from_secs_f64(t),
         uncertainty: Span::ZERO,
     };
-    let config = SessionConfig {
-        id: PeerId(1),
-        secret: 7,
-        leader: false,
-        peers: Vec::new(),
-        follow: FollowWall::Follow,
-    };
+    let config = SessionConfig { id: PeerId(1), secret: 7, ..SessionConfig::default() };
     let mut session = Session::new(config, anchor(0.0));
     let ask = |n: usize, nonce: u64| {
         let standing = Standing {
@@ -354,7 +349,7 @@ fn leaders_load(followers: usize, seconds: f64) -> f64 {
         let message = member.read(question).expect("it can be read");
         session.handle(now.local, *from, &message);
         session.advance(now);
-        while let Some(Output::Send(_, message) | Output::Announce(message)) = session.poll(now.local) {
+        while let Some(Output::Send { message, .. } | Output::Announce(message)) = session.poll(now.local) {
             packet.clear();
             member.write(&mut packet, &message).expect("it can be written");
             std::hint::black_box(&packet);

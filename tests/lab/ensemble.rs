@@ -2,6 +2,9 @@
 //!
 //! One thread, one true time; every run of one seed is the same. Not for: sound, sockets, bytes.
 
+// Tests and the benchmark each use their part of this.
+#![allow(dead_code)]
+
 use downbeat_net::timing::Membership;
 use downbeat_sync::{
     ClockEstimate, EnsembleTime, FollowWall, Jump, LocalTime, Message, Output, PeerId, RateBelief, Session,

@@ -54,7 +54,7 @@ impl Hub {
             Ok(Opened::Packet(packet)) => return Some(packet),
             Ok(Opened::Question(nonce)) => {
                 match seals.answer(nonce, now, self.session.estimate().ensemble_at(arrival)) {
-                    Ok(packet) => self.out.push(Output::Send { to: from, packet }),
+                    Ok(packet) => self.out.push(Output::Send { to: from, packet, stamp: None }),
                     Err(error) => tracing::error!("cannot write the session's time: {error}"),
                 }
                 return None;

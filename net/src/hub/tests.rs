@@ -489,7 +489,7 @@ fn whatever_is_asked_in_a_victims_name_it_is_sent_a_bounded_number_of_messages()
         for _ in 0..1_000 {
             lab.send(victim, &message(address, &[]));
             asked += 1;
-            while let Some(Output::Send { to, packet }) = lab.hub.poll(lab.now) {
+            while let Some(Output::Send { to, packet, .. }) = lab.hub.poll(lab.now) {
                 if to == victim {
                     assert!(packet.len() <= 1_400, "{} bytes for {address}", packet.len());
                     sent += 1;

@@ -20,7 +20,7 @@ fn sealer(lab: &mut Lab) -> Sealer {
     let mut sealer = Sealer::new(key(7), 5);
     let question = sealer.ask(lab.now, 1).unwrap();
     lab.send(peer(1), &question);
-    let Some(Output::Send { to, packet }) = std::iter::from_fn(|| lab.hub.poll(lab.now)).last() else {
+    let Some(Output::Send { to, packet, .. }) = std::iter::from_fn(|| lab.hub.poll(lab.now)).last() else {
         panic!("it is answered")
     };
     assert_eq!((to, sealer.hear(lab.now, &packet)), (peer(1), Heard::Time));
