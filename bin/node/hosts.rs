@@ -12,7 +12,7 @@ pub(super) const PEER: &str = "peer";
 const HOST: &str = "host";
 /// The only one of its kind.
 const THIS: &str = "this one";
-/// No two crystals that work are further apart; it may have been learned of one that did not [ppm].
+/// No two crystals that work are further apart (ppm).
 const FASTEST: f64 = 500.0;
 
 /// The number of this host: drawn once, and remembered. Nodes that remember nothing draw one at each launch.

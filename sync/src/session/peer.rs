@@ -331,13 +331,14 @@ impl Peer {
         self.estimator.take(&exchange) == Verdict::Moved
     }
 
-    /// Whether there is time until the next answer: not while little is known, nor when this one is news.
+    /// Whether there is time until the next answer: not while nothing is known, after a silence, or when this one is news.
     fn can_wait(&self, exchange: &Exchange) -> bool {
         let at = exchange.returned;
         let Some(line) = self.estimator.estimate(at) else { return false };
         let early = line.ensemble_at(exchange.asked) - exchange.received;
         let late = exchange.answered - line.ensemble_at(at);
-        self.estimator.state(at) == SyncState::Locked && early <= line.bound && late <= line.bound
+        let is_known = matches!(self.estimator.state(at), SyncState::Acquiring | SyncState::Locked);
+        is_known && early <= line.bound && late <= line.bound
     }
 
     /// Whether there is nothing to ask: a candidate is asked in one burst only.
