@@ -1,8 +1,10 @@
 //! Flags as typed, and the help that explains them. Nothing is opened or looked up here.
 
 mod node;
+mod sim_clock;
 
-pub(crate) use node::{NodeArgs, SimClock};
+pub(crate) use node::NodeArgs;
+pub(crate) use sim_clock::SimClock;
 
 use crate::quantity::{self, Instant};
 use crate::target::Target;

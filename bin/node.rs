@@ -53,7 +53,7 @@ pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
     let settings = settings(&args);
     let (control, stage) = lane(settings.agenda);
     let (readers, feeder) = streams(StreamConfig::default());
-    let start = args.sim_clock.wall(clock.anchor());
+    let start = args.sim_clock.wall(began, clock.anchor());
     let renderer = Renderer::new(settings, stage, readers, ClockEstimate::new(start.local, start.wall));
     let learned = Arc::clone(renderer.counters());
     let counters = Arc::new(NetCounters::default());
@@ -97,7 +97,7 @@ pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
         .map(|state| Rates::start(state, learned))
         .transpose()
         .context("cannot start the state's thread")?;
-    let mut edge = Edge::new(hub, disk, device, rates, args.sim_clock, clock.now());
+    let mut edge = Edge::new(hub, disk, device, rates, (args.sim_clock, began), clock.now());
     announce(&args, place, edge.device(), loaded, clock.now() - began);
     // Last, for threads inherit it.
     if raise_this_thread(NETWORK_PRIORITY) != Grant::Granted {

@@ -1,13 +1,13 @@
 //! The flags of `downbeat node`.
 
+use super::SimClock;
 use crate::quantity;
 use clap::{Args, ValueEnum};
 use downbeat_engine::LatePolicy;
 use downbeat_engine::device::Host;
-use downbeat_sync::{Clock, FollowWall, Span, WallAnchor};
+use downbeat_sync::{FollowWall, Span};
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -124,11 +124,12 @@ pub(crate) struct NodeArgs {
     /// Refuse timetags further ahead than this
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = quantity::duration, help_heading = "Time")]
     pub(crate) horizon: Span,
-    /// For tests: this node's oscillator runs `ppm` fast, and its clocks are ahead of the host's by `offset`
+    /// For tests: this node's oscillator runs `ppm` fast, its clocks are ahead of the host's by `offset`, and its wall clock
+    /// is set by `step` so long `after` the start
     #[arg(
         long,
         hide = true,
-        value_name = "ppm=PPM,offset=DURATION",
+        value_name = "ppm=PPM,offset=D,step=D,after=D",
         default_value = "",
         allow_hyphen_values = true,
         help_heading = "Time"
@@ -147,13 +148,6 @@ pub(crate) struct NodeArgs {
     /// Bytes of one TCP packet, at most
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(64..=67_108_864), help_heading = "Limits")]
     pub(crate) max_packet: u32,
-}
-
-/// Clocks other than the host's.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct SimClock {
-    ppm: f64,
-    offset: Span,
 }
 
 /// What becomes of late events.
@@ -218,38 +212,6 @@ pub(crate) enum Timescale {
     Wall,
     /// It ignores the wall clock: for a host whose clock may be set later
     Free,
-}
-
-impl SimClock {
-    /// The host's local clock as this node sees it.
-    pub(crate) fn local(self, clock: Clock) -> Clock {
-        clock.simulated(self.ppm, self.offset)
-    }
-
-    /// The wall clock as this node sees it.
-    pub(crate) fn wall(self, now: WallAnchor) -> WallAnchor {
-        WallAnchor { wall: now.wall + self.offset, ..now }
-    }
-}
-
-impl FromStr for SimClock {
-    type Err = String;
-
-    /// `ppm=+80,offset=-1234s`, either of them, or nothing.
-    fn from_str(text: &str) -> Result<SimClock, String> {
-        let mut sim = SimClock::default();
-        for part in text.split(',').filter(|part| !part.is_empty()) {
-            match part.split_once('=') {
-                Some(("ppm", ppm)) => sim.ppm = ppm.parse().map_err(|_| "ppm is a number".to_owned())?,
-                Some(("offset", offset)) => {
-                    let ahead = quantity::duration(offset.trim_start_matches(['+', '-']))?;
-                    sim.offset = if offset.starts_with('-') { -ahead } else { ahead };
-                }
-                _ => return Err("give ppm=+80 or offset=1234s, or both with a comma".to_owned()),
-            }
-        }
-        Ok(sim)
-    }
 }
 
 /// What a timetag means.
@@ -323,22 +285,6 @@ impl From<Timescale> for FollowWall {
         match timescale {
             Timescale::Wall => FollowWall::Follow,
             Timescale::Free => FollowWall::Free,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_simulated_clock_is_fast_ahead_or_both() {
-        let both: SimClock = "ppm=+80,offset=-1234s".parse().expect("it is well formed");
-        assert_eq!(both, SimClock { ppm: 80.0, offset: -Span::from_secs(1234) });
-        assert_eq!("offset=+2m".parse::<SimClock>(), Ok(SimClock { ppm: 0.0, offset: Span::from_secs(120) }));
-        assert_eq!("".parse::<SimClock>(), Ok(SimClock::default()));
-        for wrong in ["80", "ppm=fast", "offset=1234", "offset"] {
-            assert!(wrong.parse::<SimClock>().is_err(), "{wrong}");
         }
     }
 }

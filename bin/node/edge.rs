@@ -29,7 +29,8 @@ pub(super) struct Edge {
     tickets: u64,
     hub: Hub,
     sending: Vec<u8>,
-    sim: SimClock,
+    /// The clocks of its host, and when it began by them.
+    sim: (SimClock, LocalTime),
     now: LocalTime,
     /// Writes the rest when it is dropped, after the device.
     rates: Option<Rates>,
@@ -41,7 +42,7 @@ impl Edge {
         disk: Disk,
         device: Device,
         rates: Option<Rates>,
-        sim: SimClock,
+        sim: (SimClock, LocalTime),
         now: LocalTime,
     ) -> Edge {
         let known = device.state();
@@ -125,7 +126,8 @@ impl Handler for Edge {
             }
         }
         self.watch_device(now);
-        self.hub.tick(self.sim.wall(now));
+        let (sim, began) = self.sim;
+        self.hub.tick(sim.wall(began, now));
     }
 
     fn deadline(&self) -> Option<LocalTime> {
