@@ -1,7 +1,7 @@
 //! The relay of the benchmarks keeps its word: its delays are its law's, to within the error it logs, and a seed repeats.
 
 #[path = "../benches/relay/mod.rs"]
-mod kit;
+pub(crate) mod kit;
 
 use downbeat_sync::{Clock, LocalTime, Span};
 use kit::Way;
@@ -192,6 +192,25 @@ fn order_is_kept_if_wanted_and_holes_and_full_queues_are_counted() {
     let (came, log) = pour(loopback(plan), 100);
     let full: u64 = Way::BOTH.iter().map(|way| log.count(*way, End::Full)).sum();
     assert_eq!((full, came[0].len() + came[1].len()), (200 - 64, 0));
+}
+
+#[test]
+fn a_cut_cable_takes_what_is_sent_and_only_the_two_ends_may_use_it() {
+    let law = Law { spikes: (0.0, 0.0), loss: 0.0, ..Law::lan() };
+    let Setting { relay, peers } = loopback(Plan::new([law.clone(), law], 10, A_WHILE));
+    peers[1].set_read_timeout(Some(QUIET)).expect("a timeout can be set");
+    let stranger = UdpSocket::bind("127.0.0.1:0").expect("there is a free port");
+    let mut bytes = [0; 8];
+    for (is_cut, word) in [(false, b"whole"), (true, b"cut !"), (false, b"again")] {
+        relay.cut(is_cut);
+        stranger.send_to(b"stranger", relay.end(0)).expect("it can be sent");
+        peers[0].send(word).expect("it can be sent");
+        let came = peers[1].recv(&mut bytes).ok().map(|len| &bytes[..len]);
+        assert_eq!(came, (!is_cut).then_some(&word[..]));
+    }
+    let log = relay.stop().expect("it ran");
+    let ends = [End::Sent, End::Hole, End::Foreign].map(|end| log.count(Way::Forth, end));
+    assert_eq!(ends, [2, 1, 3], "{log}");
 }
 
 #[test]

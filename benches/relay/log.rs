@@ -15,21 +15,24 @@ pub(crate) enum End {
     Again,
     /// The law lost it.
     Lost,
-    /// The law let it fall into a black hole.
+    /// It fell into a black hole: the law's, or of a cut cable.
     Hole,
     /// The queue was full.
     Full,
     /// There was nobody to send it to yet, or the system refused it.
     Unsent,
+    /// It came from somebody else than the peer that was named.
+    Foreign,
 }
 
-const ENDS: [(End, &str); 6] = [
+const ENDS: [(End, &str); 7] = [
     (End::Sent, "sent"),
     (End::Again, "again"),
     (End::Lost, "lost"),
     (End::Hole, "hole"),
     (End::Full, "full"),
     (End::Unsent, "unsent"),
+    (End::Foreign, "foreign"),
 ];
 
 /// One packet, or its copy.

@@ -69,7 +69,8 @@ pub(crate) struct Side {
 }
 
 impl Side {
-    /// A side that listens on this address (IPv4).
+    /// A side that listens on this address (IPv4). From a peer that is named it takes packets, and from nobody else: who was
+    /// told of this address by another is not at the other end of this cable.
     pub(crate) fn bind(address: impl ToSocketAddrs, peer: Option<SocketAddr>) -> io::Result<Side> {
         Ok(Side { socket: UdpSocket::bind(address)?, named: peer.is_some(), peer })
     }
@@ -79,6 +80,7 @@ impl Side {
 pub(crate) struct Relay {
     ends: [SocketAddr; 2],
     stop: Arc<AtomicBool>,
+    cut: Arc<AtomicBool>,
     thread: Option<JoinHandle<io::Result<Log>>>,
 }
 
@@ -86,10 +88,15 @@ impl Relay {
     /// Starts between two sides, A and B.
     pub(crate) fn start(sides: [Side; 2], plan: Plan) -> io::Result<Relay> {
         let ends = [sides[0].socket.local_addr()?, sides[1].socket.local_addr()?];
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut post = Post::new(sides, plan, Arc::clone(&stop))?;
+        let [stop, cut] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+        let mut post = Post::new(sides, plan, [&stop, &cut].map(Arc::clone))?;
         let thread = thread::Builder::new().name("relay".into()).spawn(move || post.run())?;
-        Ok(Relay { ends, stop, thread: Some(thread) })
+        Ok(Relay { ends, stop, cut, thread: Some(thread) })
+    }
+
+    /// Pulls the cable out, or puts it back: what is sent meanwhile is gone, what is on its way arrives.
+    pub(crate) fn cut(&self, is_cut: bool) {
+        self.cut.store(is_cut, Relaxed);
     }
 
     /// Where a side sends to, in order to reach the other.
@@ -164,12 +171,13 @@ struct Post {
     start: LocalTime,
     end: LocalTime,
     stop: Arc<AtomicBool>,
+    cut: Arc<AtomicBool>,
     log: Log,
     buffer: Vec<u8>,
 }
 
 impl Post {
-    fn new(sides: [Side; 2], plan: Plan, stop: Arc<AtomicBool>) -> io::Result<Post> {
+    fn new(sides: [Side; 2], plan: Plan, [stop, cut]: [Arc<AtomicBool>; 2]) -> io::Result<Post> {
         for side in &sides {
             side.socket.set_nonblocking(true)?;
             setsockopt(&side.socket, sockopt::ReceiveTimestampns, &true)?;
@@ -192,6 +200,7 @@ impl Post {
             start,
             end: start + lasts,
             stop,
+            cut,
             log: Log::new(logged),
             buffer: vec![0; 65_536],
         })
@@ -260,12 +269,19 @@ impl Post {
                 _ => None,
             });
             let from = message.address.as_ref().and_then(SockaddrStorage::as_sockaddr_in);
-            if let Some(from) = from.filter(|_| !side.named) {
-                side.peer = Some(SocketAddrV4::from(*from).into());
+            let from = from.map(|from| SocketAddr::from(SocketAddrV4::from(*from)));
+            if !side.named {
+                side.peer = from.or(side.peer);
             }
+            let is_foreign = side.peer != from;
             let bytes = message.bytes;
+            let came = stamp.unwrap_or(anchor.local);
             self.log.unstamped += u64::from(stamp.is_none());
-            self.post(way, stamp.unwrap_or(anchor.local), &buffer[..bytes]);
+            if is_foreign {
+                self.log.note(Entry { way, bytes, came, due: came, left: came, end: End::Foreign });
+            } else {
+                self.post(way, came, &buffer[..bytes]);
+            }
         }
         self.buffer = buffer;
         Ok(())
@@ -274,6 +290,7 @@ impl Post {
     /// Decides a packet's fate, and lets it wait if that is to be sent on.
     fn post(&mut self, way: Way, came: LocalTime, bytes: &[u8]) {
         let fate = self.dice[way as usize].throw((came - self.start).as_secs_f64());
+        let fate = if self.cut.load(Relaxed) { Fate::Hole } else { fate };
         let entry = |due, end| Entry { way, bytes: bytes.len(), came, due, left: came, end };
         let (delay, again) = match fate {
             Fate::Comes(delay, again) => (delay, again),
