@@ -1,12 +1,15 @@
 //! [`Engine`]: the node and scsynth as programs that are sent clicks.
 
+use crate::relay::netns::{Host, Net};
 use crate::report::peer;
+use crate::report::told::{self, Reading, Told};
 use downbeat_net::osc::{self, Arg, BundleWriter};
+use downbeat_sync::Clock;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{MsgFlags, MultiHeaders, sendmmsg};
 use nix::unistd::Pid;
 use std::io::IoSlice;
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -24,6 +27,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Node,
+    /// A node that leads, even if it was there only a moment before the others.
+    Leader,
     /// A node whose host's clocks are 1,234 s and 80 ppm off, and that follows the first engine.
     Follower,
     Scsynth,
@@ -33,17 +38,27 @@ impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::Node => "downbeat node",
+            Kind::Leader => "downbeat node, leading",
             Kind::Follower => "downbeat node, following",
             Kind::Scsynth => "scsynth OffsetOut",
         }
     }
 }
 
+/// Where an engine runs.
+#[derive(Clone, Copy)]
+pub(crate) enum Place<'a> {
+    /// On loopback, at a free port.
+    Here,
+    /// On a host of this net, at port 9000 of its only address.
+    On(&'a Net, Host),
+}
+
 /// A running engine; ends with this value.
 pub(crate) struct Engine {
     pub(crate) kind: Kind,
     pub(crate) child: Child,
-    pub(crate) port: u16,
+    pub(crate) address: SocketAddr,
     socket: UdpSocket,
     synth: i32,
     packet: Vec<u8>,
@@ -51,38 +66,41 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// Starts one on the server that the environment names, and waits until it answers. `None` if it is not installed. `leader`
-    /// is the port of a node that a follower follows.
-    pub(crate) fn start(kind: Kind, leader: Option<u16>) -> Option<Engine> {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback is there");
-        let number = free_port();
-        let port = number.to_string();
+    /// is where a follower finds the node that it follows.
+    pub(crate) fn start(kind: Kind, place: Place<'_>, leader: Option<SocketAddr>) -> Option<Engine> {
+        let socket = place.socket();
+        let address = place.address();
+        let [host, port] = [address.ip().to_string(), address.port().to_string()];
         let mut command = match kind {
-            Kind::Node | Kind::Follower => {
-                let mut command = Command::new(env!("CARGO_BIN_EXE_downbeat"));
+            Kind::Node | Kind::Leader | Kind::Follower => {
+                let mut command = place.command(env!("CARGO_BIN_EXE_downbeat"));
                 command.args(["node", "--host", "jack", "--onset", "frame", "--no-limiter"]);
-                command.args(["--bind", "127.0.0.1", "--port", &port]);
+                command.args(["--bind", &host, "--port", &port, "--no-discovery"]);
                 match std::env::var_os(STATE) {
                     // To a clock that is off the card's rate is another one.
-                    Some(folder) if kind == Kind::Node => command.arg("--state").arg(folder),
+                    Some(folder) if kind != Kind::Follower => command.arg("--state").arg(folder),
                     _ => command.arg("--no-state"),
                 };
+                if kind == Kind::Leader {
+                    command.arg("--leader");
+                }
                 if let (Kind::Follower, Some(leader)) = (kind, leader) {
                     command.args(["--sim-clock", "ppm=+80,offset=1234s"]);
-                    command.args(["--peer", &format!("127.0.0.1:{leader}")]);
+                    command.args(["--peer", &leader.to_string()]);
                 }
                 command
             }
             Kind::Scsynth => {
                 let mut command = Command::new(peer::program("scsynth", "supercollider-server")?);
-                command.args(["-i", "0", "-o", "1", "-D", "0", "-R", "0", "-B", "127.0.0.1", "-u", &port]);
+                command.args(["-i", "0", "-o", "1", "-D", "0", "-R", "0", "-B", &host, "-u", &port]);
                 command
             }
         };
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("the program was found");
-        socket.connect(format!("127.0.0.1:{port}")).expect("loopback is there");
+        socket.connect(address).expect("the host has a network");
         socket.set_read_timeout(Some(Duration::from_millis(20))).expect("it is a timeout");
-        let mut engine = Engine { kind, child, port: number, socket, synth: 1_000, packet: Vec::new() };
+        let mut engine = Engine { kind, child, address, socket, synth: 1_000, packet: Vec::new() };
         engine.wait();
         if kind == Kind::Scsynth {
             engine.send("/d_recv", [Arg::Blob(&click_synth())]);
@@ -93,6 +111,29 @@ impl Engine {
             }
         }
         Some(engine)
+    }
+
+    /// What a node tells when it is asked this.
+    pub(crate) fn told(&self, question: &str) -> Told {
+        let start = Instant::now();
+        loop {
+            if let Some(told) = told::ask(&self.socket, question) {
+                return told;
+            }
+            assert!(start.elapsed() < PATIENCE, "{} does not answer {question}", self.kind.name());
+        }
+    }
+
+    /// A node's published clock; nothing where the reading is not certain.
+    pub(crate) fn read_clock(&self, clock: Clock, number: i32) -> Option<Reading> {
+        let asked = told::ask_time(&self.socket, clock, number);
+        let mut room = [0; 2048];
+        loop {
+            let len = self.socket.recv(&mut room).ok()?;
+            if let Some((_, time)) = told::time(&room[..len]).filter(|(answered, _)| *answered == number) {
+                return Reading::certain(asked, time);
+            }
+        }
     }
 
     /// A click at a timetag.
@@ -124,7 +165,7 @@ impl Engine {
         self.packet.clear();
         let mut bundle = BundleWriter::new(&mut self.packet, timetag);
         match self.kind {
-            Kind::Node | Kind::Follower => bundle.message("/click", [Arg::Float(1.0)]),
+            Kind::Node | Kind::Leader | Kind::Follower => bundle.message("/click", [Arg::Float(1.0)]),
             Kind::Scsynth => {
                 self.synth += 1;
                 let synth = [Arg::from("click"), Arg::Int(self.synth), Arg::Int(0), Arg::Int(0)];
@@ -137,7 +178,7 @@ impl Engine {
     /// A click as soon as may be.
     pub(crate) fn click_now(&mut self) {
         match self.kind {
-            Kind::Node | Kind::Follower => self.send("/click", [Arg::Float(1.0)]),
+            Kind::Node | Kind::Leader | Kind::Follower => self.send("/click", [Arg::Float(1.0)]),
             Kind::Scsynth => {
                 self.synth += 1;
                 let synth = self.synth;
@@ -194,9 +235,34 @@ impl Drop for Engine {
     }
 }
 
-fn free_port() -> u16 {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback is there");
-    socket.local_addr().expect("it is bound").port()
+impl Place<'_> {
+    fn address(self) -> SocketAddr {
+        match self {
+            Place::Here => {
+                let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback is there");
+                socket.local_addr().expect("it is bound")
+            }
+            Place::On(_, host) => host.port_facing(Host::Relay, 9_000),
+        }
+    }
+
+    /// A socket on the same host, so that what is measured is not how clicks come there.
+    fn socket(self) -> UdpSocket {
+        let bind = |ip: Ipv4Addr| UdpSocket::bind((ip, 0)).expect("a host has its address");
+        match self {
+            Place::Here => bind(Ipv4Addr::LOCALHOST),
+            Place::On(net, host) => {
+                net.on(host, || bind(host.facing(Host::Relay))).expect("the namespace is there")
+            }
+        }
+    }
+
+    fn command(self, program: &str) -> Command {
+        match self {
+            Place::Here => Command::new(program),
+            Place::On(net, host) => net.command(host, program),
+        }
+    }
 }
 
 /// `SynthDef(\click, { OffsetOut.ar(0, Impulse.ar(0)) })` in SuperCollider's file format, version 2.

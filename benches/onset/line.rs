@@ -48,6 +48,20 @@ impl Line {
         self.pieces.len().saturating_sub(1)
     }
 
+    /// How often it did so after a frame.
+    pub(crate) fn xruns_since(&self, frame: u64) -> usize {
+        self.pieces.iter().skip(1).filter(|piece| piece.from > frame).count()
+    }
+
+    /// The frame at a local time.
+    pub(crate) fn frame_at(&self, time: LocalTime) -> Option<u64> {
+        let frame = |piece: &Piece| {
+            let since = (time - piece.origin).as_secs_f64() * f64::from(RATE);
+            (since >= piece.from as f64).then_some(since as u64)
+        };
+        self.pieces.iter().rev().find_map(frame)
+    }
+
     /// Local time of a frame.
     pub(crate) fn at(&self, frame: u64) -> Option<LocalTime> {
         let piece = self.pieces.iter().rev().find(|piece| piece.from <= frame)?;

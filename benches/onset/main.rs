@@ -5,18 +5,26 @@
 //! The launches of one setting share a folder of state, which is empty for the first: that one is cold, the others know the
 //! card's rate from those before.
 //! Needs `jackd` (jackd2) and runs with `cargo bench --features jack --bench onset`; a block length or one of `immediate`,
-//! `xrun`, `two`, `follow`, `burst` behind `--` measures that one only. Not for: real cards, whose connectors need a scope.
+//! `xrun`, `two`, `follow`, `burst` behind `--` measures that one only. `follow` is on one host; `follow lan` and `follow
+//! wifi` have a network between the nodes and need root for it; a number of seconds may come behind each. Not for: real
+//! cards, whose connectors need a scope.
 
 mod engine;
+mod follow;
 mod line;
 mod measure;
 mod recorder;
+#[path = "../relay/mod.rs"]
+mod relay;
 #[path = "../report/mod.rs"]
 mod report;
 
+use downbeat_sync::Span;
+use follow::Times;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use report::{Table, digits, median, peer, quantile, unless_quick};
+use relay::netns::Net;
+use report::{Table, digits, median, peer, quantile, unless_quick, verdict};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -37,13 +45,17 @@ fn main() {
     }
     let launches = unless_quick(3, 1);
     // `cargo bench` itself adds a flag.
-    let only = std::env::args().skip(1).find(|arg| !arg.starts_with("--"));
+    let mut words = std::env::args().skip(1).filter(|arg| !arg.starts_with("--"));
+    let only = words.next();
     let period = only.as_ref().and_then(|only| only.parse::<u32>().ok());
     if only.is_none() || period.is_some() {
         onsets(launches, period);
     }
     if period.is_none() {
         rest(launches, only.as_deref());
+    }
+    if only.as_ref().is_none_or(|only| only == "follow") {
+        followers(launches, only.is_some(), &words.collect::<Vec<_>>());
     }
 }
 
@@ -103,7 +115,7 @@ fn onsets(launches: usize, only: Option<u32>) {
 
 fn rest(launches: usize, only: Option<&str>) {
     let setting = Setting { period: 256, busy: false };
-    let measurements: [(&str, &str, &[&str]); 5] = [
+    let measurements: [(&str, &str, &[&str]); 4] = [
         (
             "immediate",
             "messages without a timetag: latency to the server's frame, ms",
@@ -117,11 +129,6 @@ fn rest(launches: usize, only: Option<&str>) {
         (
             "two",
             "two nodes on one server: difference of their onsets, frames",
-            &["constant", "within 1, %", "p99", "largest"],
-        ),
-        (
-            "follow",
-            "two nodes on one server, the second follows the first by a clock 80 ppm and 1,234 s off: difference of onsets, frames",
             &["constant", "within 1, %", "p99", "largest"],
         ),
         (
@@ -140,12 +147,55 @@ fn rest(launches: usize, only: Option<&str>) {
         let runs: Vec<Vec<Row>> = (0..launches).map(|_| measured(&setting, what, &folder)).collect();
         let _ = std::fs::remove_dir_all(&folder);
         for row in runs.iter().flatten() {
-            let cells: Vec<String> = row.values.iter().map(|value| digits(*value)).collect();
-            let cells: Vec<&dyn std::fmt::Display> =
-                std::iter::once(&row.name as _).chain(cells.iter().map(|cell| cell as _)).collect();
-            table.row(&cells);
+            row.print(&mut table);
         }
         table.print();
+    }
+}
+
+/// Leader and follower: on one host, through a wired network, through Wi-Fi; or one of these, for so many seconds.
+fn followers(launches: usize, alone: bool, words: &[String]) {
+    let setting = Setting { period: 256, busy: false };
+    let seconds = words.iter().find_map(|word| word.parse().ok());
+    let law = words.iter().find(|word| word.parse::<u64>().is_err()).map(String::as_str);
+    // Through a network a follower needs a minute until it knows the drift as well as it ever will.
+    let all = [("host", 15, 120, launches, 1.0), ("lan", 60, 600, 1, 1.0), ("wifi", 60, 600, 1, 5.0)];
+    if let Some(law) = law.filter(|law| all.iter().all(|(name, ..)| name != law)) {
+        println!("there is no follow {law}: host, lan and wifi are there");
+    }
+    // By its name alone it is what needs no root; among all others it is all.
+    let law = law.or(alone.then_some("host"));
+    for (name, settling, usual, launches, goal) in all {
+        if law.is_some_and(|law| law != name) {
+            continue;
+        }
+        if name != "host"
+            && let Some(why) = Net::forbidden()
+        {
+            println!("\nfollow {name} is left out: {why}");
+            continue;
+        }
+        let settling = unless_quick(settling, 5);
+        let times =
+            Times { settling: Span::from_secs(settling), seconds: seconds.unwrap_or(unless_quick(usual, 5)) };
+        report::title(&format!(
+            "leader and follower ({name}) on one JACK server, the follower's clocks 80 ppm and 1,234 s off: difference of \
+             their onsets, frames at 48 kHz, {} s after {settling} s; clicks near a lost block apart; relay late by, us",
+            times.seconds
+        ));
+        let mut table = Table::new(&follow::HEADINGS);
+        let folder = peer::scratch(&format!("onset-state-{name}-{}", std::process::id()));
+        let order = follow::order(name, times);
+        let rows: Vec<Row> = (0..launches).flat_map(|_| measured(&setting, &order, &folder)).collect();
+        // Where no node has run there is none.
+        let _ = std::fs::remove_dir_all(&folder);
+        for row in &rows {
+            row.print(&mut table);
+        }
+        table.print();
+        let met =
+            rows.len() == launches && rows.iter().all(|row| row.values[0] >= 99.0 && row.values[3] <= goal);
+        println!("goal: 99 % heard, p99 {} frames at most: {}", digits(goal), verdict(met));
     }
 }
 
@@ -153,6 +203,15 @@ fn rest(launches: usize, only: Option<&str>) {
 struct Row {
     name: String,
     values: Vec<f64>,
+}
+
+impl Row {
+    fn print(&self, table: &mut Table) {
+        let cells: Vec<String> = self.values.iter().map(|value| digits(*value)).collect();
+        let cells: Vec<&dyn std::fmt::Display> =
+            std::iter::once(&self.name as _).chain(cells.iter().map(|cell| cell as _)).collect();
+        table.row(&cells);
+    }
 }
 
 /// Names in the order of their first row.

@@ -1,6 +1,7 @@
 //! The measurements, each of one launch. They print `row`, a name and values, divided by tabs.
 
-use crate::engine::{Engine, Kind};
+use crate::engine::{Engine, Kind, Place};
+use crate::follow;
 use crate::line::{Line, RATE, frames};
 use crate::recorder::{Click, Recorder, Take};
 use crate::report::random::Random;
@@ -8,10 +9,9 @@ use crate::report::{median, quantile};
 use downbeat_sync::{Clock, LocalTime, Span};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How long a node follows another before it is judged.
-const SETTLING: Span = Span::from_secs(15);
 /// How long before its instant a click is sent.
 const LEAD: Span = Span::from_millis(150);
 /// Clicks further from their instant than this are not theirs: half of the least spacing, and more than the latency of two
@@ -24,30 +24,38 @@ pub(crate) fn run(what: &str) {
         "onsets-quick" => onsets(40),
         "immediate" => immediate(200),
         "xrun" => xrun(),
-        "two" => two_nodes("two nodes", Kind::Node, Span::ZERO, 200),
-        "follow" => two_nodes("leader and follower", Kind::Follower, SETTLING, 600),
+        "two" => two_nodes(200),
         "burst" => burst(2_000),
-        other => panic!("there is no measurement {other}"),
+        other => match other.strip_prefix("follow ") {
+            Some(how) => follow::run(how),
+            None => panic!("there is no measurement {other}"),
+        },
     }
 }
 
 /// A stage on which engines are heard.
-struct Stage {
+pub(crate) struct Stage {
     clock: Clock,
     recorder: Recorder,
-    engines: Vec<Engine>,
+    pub(crate) engines: Vec<Engine>,
     began: LocalTime,
 }
 
 impl Stage {
     fn set(kinds: &[Kind]) -> Stage {
+        let places: Vec<_> = kinds.iter().map(|kind| (*kind, Place::Here)).collect();
+        Stage::set_at(&places, None)
+    }
+
+    /// Sets engines in places. A follower finds the leader at this address; without one, the first engine where that is.
+    pub(crate) fn set_at(places: &[(Kind, Place<'_>)], leader: Option<SocketAddr>) -> Stage {
         let clock = Clock::new();
-        let recorder = Recorder::start(kinds.len());
+        let recorder = Recorder::start(places.len());
         let mut engines: Vec<Engine> = Vec::new();
-        for kind in kinds {
+        for (kind, place) in places {
             let before = recorder.outputs();
-            let leader = engines.first().map(|engine| engine.port);
-            let Some(engine) = Engine::start(*kind, leader) else { continue };
+            let leader = leader.or(engines.first().map(|engine| engine.address));
+            let Some(engine) = Engine::start(*kind, *place, leader) else { continue };
             let output = loop {
                 if let Some(new) = recorder.outputs().into_iter().find(|port| !before.contains(port)) {
                     break new;
@@ -61,7 +69,11 @@ impl Stage {
     }
 
     /// Sends every engine a click for each instant, in time; returns what was heard.
-    fn play(mut self, instants: &[LocalTime], mut after: impl FnMut(usize, &Engine)) -> (Take, Vec<Engine>) {
+    pub(crate) fn play(
+        mut self,
+        instants: &[LocalTime],
+        mut after: impl FnMut(usize, &[Engine]),
+    ) -> (Take, Vec<Engine>) {
         for (n, instant) in instants.iter().enumerate() {
             wait_until(self.clock, *instant - LEAD);
             let anchor = self.clock.anchor();
@@ -70,7 +82,7 @@ impl Stage {
                 engine.tidy();
                 engine.click_at(timetag);
             }
-            after(n, &self.engines[0]);
+            after(n, &self.engines);
         }
         std::thread::sleep(Duration::from_millis(500));
         (self.recorder.stop(), self.engines)
@@ -84,13 +96,13 @@ fn wait_until(clock: Clock, instant: LocalTime) {
     }
 }
 
-fn spaced(began: LocalTime, count: u32, millis: i64, random: &mut Random) -> Vec<LocalTime> {
+pub(crate) fn spaced(began: LocalTime, count: u32, millis: i64, random: &mut Random) -> Vec<LocalTime> {
     let jitter = |random: &mut Random| Span::from_nanos((random.unit() * millis as f64 * 0.5e6) as i64);
     (0..count).map(|n| began + Span::from_millis(900 + i64::from(n) * millis) + jitter(random)).collect()
 }
 
 /// How far from its instant the click of an input was heard (frames); the nearest one counts.
-fn error(clicks: &[Click], input: usize, line: &Line, instant: LocalTime) -> Option<f64> {
+pub(crate) fn error(clicks: &[Click], input: usize, line: &Line, instant: LocalTime) -> Option<f64> {
     let distances = clicks.iter().filter(|click| click.input == input).filter_map(|click| {
         let distance = line.at(click.frame)? - instant;
         (distance.abs() < NEAR).then_some(distance)
@@ -177,9 +189,9 @@ fn xrun() {
         let (clock, began) = (stage.clock, stage.began);
         let instants: Vec<LocalTime> = (0..2_800).map(|n| began + Span::from_millis(1_000 + n * 5)).collect();
         let mut resumed = None;
-        let (take, _) = stage.play(&instants, |n, engine| {
+        let (take, _) = stage.play(&instants, |n, engines| {
             if n == 2_000 {
-                let pid = Pid::from_raw(engine.child.id() as i32);
+                let pid = Pid::from_raw(engines[0].child.id() as i32);
                 kill(pid, Signal::SIGSTOP).expect("it is ours");
                 std::thread::sleep(Duration::from_millis(STOPPED as u64));
                 kill(pid, Signal::SIGCONT).expect("it is ours");
@@ -208,10 +220,10 @@ fn xrun() {
     }
 }
 
-/// `second` beside a node; the first click comes so long after the start.
-fn two_nodes(name: &str, second: Kind, settling: Span, count: u32) {
-    let stage = Stage::set(&[Kind::Node, second]);
-    let instants = spaced(stage.began + settling, count, 200, &mut Random(5));
+/// Two nodes that know nothing of each other.
+fn two_nodes(count: u32) {
+    let stage = Stage::set(&[Kind::Node, Kind::Node]);
+    let instants = spaced(stage.began, count, 200, &mut Random(5));
     let (take, _) = stage.play(&instants, |_, _| {});
     let line = Line::new(&take.cycles);
     let difference =
@@ -221,7 +233,7 @@ fn two_nodes(name: &str, second: Kind, settling: Span, count: u32) {
     let within = differences.iter().filter(|d| (*d - constant).abs() < 1.5).count();
     let largest = differences.iter().map(|d| (d - constant).abs()).fold(0.0, f64::max);
     let off: Vec<f64> = differences.iter().map(|d| (d - constant).abs()).collect();
-    print(name, &[constant, 100.0 * within as f64 / f64::from(count), quantile(&off, 0.99), largest]);
+    print("two nodes", &[constant, 100.0 * within as f64 / f64::from(count), quantile(&off, 0.99), largest]);
 }
 
 /// The packets are sent as fast as the system takes them. Clicks that fall on one frame add up, so each is due at a frame of
@@ -246,7 +258,7 @@ fn burst(count: u32) {
     }
 }
 
-fn print(name: &str, values: &[f64]) {
+pub(crate) fn print(name: &str, values: &[f64]) {
     let values: Vec<String> = values.iter().map(ToString::to_string).collect();
     println!("row\t{name}\t{}", values.join("\t"));
 }

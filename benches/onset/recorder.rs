@@ -3,7 +3,11 @@
 //! Not for: what a frame's time is (`line`).
 
 use downbeat_sync::{Clock, LocalTime};
-use jack::{AudioIn, Client, ClientOptions, Control, Port, PortFlags, ProcessHandler, ProcessScope};
+use jack::{
+    AudioIn, Client, ClientOptions, Control, NotificationHandler, Port, PortFlags, ProcessHandler,
+    ProcessScope,
+};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Impulses above this are clicks.
 const THRESHOLD: f32 = 0.2;
@@ -29,11 +33,27 @@ pub(crate) struct Click {
 pub(crate) struct Take {
     pub(crate) cycles: Vec<Cycle>,
     pub(crate) clicks: Vec<Click>,
+    /// Frames about which the server told everybody that a block was lost, by itself or by one of its clients.
+    pub(crate) lost_blocks: Vec<u64>,
 }
 
 pub(crate) struct Recorder {
-    client: jack::AsyncClient<(), Ears>,
+    client: jack::AsyncClient<Alarm, Ears>,
     inputs: usize,
+    lost_blocks: Arc<Mutex<Vec<u64>>>,
+}
+
+/// Notes what the server tells of lost blocks, on a thread that may wait.
+struct Alarm(Arc<Mutex<Vec<u64>>>);
+
+impl NotificationHandler for Alarm {
+    fn xrun(&mut self, client: &Client) -> Control {
+        let mut lost_blocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lost_blocks.len() < CLICKS {
+            lost_blocks.push(u64::from(client.frame_time()));
+        }
+        Control::Continue
+    }
 }
 
 struct Ears {
@@ -72,9 +92,16 @@ impl Recorder {
             ports: (0..inputs).map(port).collect(),
             clock: Clock::new(),
             frame: 0,
-            take: Take { cycles: Vec::with_capacity(CYCLES), clicks: Vec::with_capacity(CLICKS) },
+            take: Take {
+                cycles: Vec::with_capacity(CYCLES),
+                clicks: Vec::with_capacity(CLICKS),
+                lost_blocks: Vec::new(),
+            },
         };
-        Recorder { client: client.activate_async((), ears).expect("the server is running"), inputs }
+        let lost_blocks = Arc::default();
+        let alarm = Alarm(Arc::clone(&lost_blocks));
+        let client = client.activate_async(alarm, ears).expect("the server is running");
+        Recorder { client, inputs, lost_blocks }
     }
 
     /// Output ports of the other clients, one for each that is there.
@@ -99,7 +126,9 @@ impl Recorder {
 
     /// Ends and gives what was heard.
     pub(crate) fn stop(self) -> Take {
-        let (_, (), ears) = self.client.deactivate().expect("the server is running");
-        ears.take
+        let (_, _, ears) = self.client.deactivate().expect("the server is running");
+        let lost_blocks =
+            std::mem::take(&mut *self.lost_blocks.lock().unwrap_or_else(PoisonError::into_inner));
+        Take { lost_blocks, ..ears.take }
     }
 }

@@ -9,6 +9,7 @@
 pub(crate) mod cpu;
 pub(crate) mod peer;
 pub(crate) mod random;
+pub(crate) mod told;
 
 use std::fmt::Display;
 
@@ -59,6 +60,7 @@ pub(crate) fn verdict(met: bool) -> &'static str {
 pub(crate) fn digits(value: f64) -> String {
     match value.abs() {
         x if x.is_nan() => "-".into(),
+        0.0 => "0".into(),
         x if x >= 100.0 => format!("{value:.0}"),
         x if x >= 10.0 => format!("{value:.1}"),
         x if x >= 0.1 => format!("{value:.2}"),
