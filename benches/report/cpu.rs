@@ -29,6 +29,12 @@ pub(crate) fn of_threads(pid: u32, passes: impl Fn(&str) -> bool) -> Duration {
     Duration::from_nanos(nanos.sum())
 }
 
+/// Used by a living process's first thread, which is a node's network thread.
+pub(crate) fn of_main_thread(pid: Pid) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/schedstat")).unwrap_or_default();
+    Duration::from_nanos(stat.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0))
+}
+
 /// Keeps the calling thread, and the children it starts from now on, on one core. Says so if that is not allowed.
 pub(crate) fn pin(core: usize) {
     let mut set = CpuSet::new();
