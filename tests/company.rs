@@ -1,13 +1,22 @@
-//! Running nodes that share a clock: real sockets, real time, hosts' clocks that are wrong on purpose.
+//! Running nodes that share a clock: real sockets, real time, hosts' clocks that are wrong on purpose, hosts that die.
 
-use crate::lab::{Lab, PATIENCE, Process};
+use crate::lab::{Lab, PATIENCE, Process, clicks, osc, read_wav};
+use crate::relay::kit::Way;
+use crate::relay::kit::law::Law;
+use crate::relay::kit::wire::{Plan, Relay, Side};
+use downbeat_sync::Span;
 use serde_json::Value;
-use std::time::Instant;
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// What a node tells of itself.
 fn status(lab: &Lab, node: &Process) -> Value {
-    let target = format!("127.0.0.1:{}", node.port);
-    let all: Value = serde_json::from_str(&lab.ok(["status", "--json", &target])).expect("it is JSON");
+    status_at(lab, &node.address())
+}
+
+fn status_at(lab: &Lab, address: &str) -> Value {
+    let all: Value = serde_json::from_str(&lab.ok(["status", "--json", address])).expect("it is JSON");
     all[0].clone()
 }
 
@@ -122,4 +131,164 @@ fn status_says_who_does_not_answer() {
     assert_eq!(output.code, Some(1));
     assert!(output.stdout.contains("leading") && output.stdout.contains("no answer"), "{}", output.stdout);
     assert!(output.stderr.contains("127.0.0.1:1"), "{}", output.stderr);
+}
+
+/// Three nodes, of which the first leads. The others record what they play, in long blocks: a busy host holds up none.
+fn three(lab: &Lab) -> (Process, [Process; 2]) {
+    let first = lab.node([]);
+    while number(&status(lab, &first)["node"]["uptime"]) < 1.0 {}
+    let peer = first.address();
+    let usual = ["--peer", &peer, "--buffer", "8192", "--onset", "frame", "--no-limiter"];
+    let others = [("1.wav", "ppm=+80,offset=1234s"), ("2.wav", "ppm=-50,offset=-77s")]
+        .map(|(file, clock)| lab.node(usual.into_iter().chain(["--record", file, "--sim-clock", clock])));
+    for other in &others {
+        wait_until(lab, other, "state", "locked");
+        wait_until(lab, other, "leader", status(lab, &first)["clock"]["id"].as_str().expect("it has one"));
+    }
+    (first, others)
+}
+
+/// Sends clicks a tenth of a second apart, as many as last for six seconds, from a second and a half on.
+fn play_ahead(nodes: &[Process]) {
+    let start = osc::wall_clock() + osc::millis(1_500);
+    for node in nodes {
+        let socket = node.socket();
+        for n in 0..60 {
+            let click = osc::message("/click", [rosc::OscType::Float(0.5)]);
+            socket.send(&osc::bundle(start + osc::millis(100 * n), [click])).expect("it can be sent");
+        }
+    }
+}
+
+/// Ends nodes that were sent [`play_ahead`]: they have played all of it, in time, and without a jump from click to click.
+fn check_played(lab: &Lab, nodes: [Process; 2]) {
+    for (mut node, (file, ppm)) in nodes.into_iter().zip([("1.wav", 80.0), ("2.wav", -50.0)]) {
+        let socket = node.socket();
+        osc::wait_for_events(&socket, 60);
+        for count in ["late", "dropped", "refused", "full"] {
+            assert_eq!(osc::status(&socket, count), 0, "{count}");
+        }
+        assert!(node.interrupt().success());
+        let (rate, channels) = read_wav(&lab.path(file));
+        let heard = clicks(&channels[0]);
+        assert_eq!(heard.len(), 60, "{heard:?}");
+        for pair in heard.windows(2) {
+            // The virtual card runs as the node's clock does.
+            let apart = (pair[1] - pair[0]) as f64 / (f64::from(rate) * (1.0 + ppm * 1e-6));
+            assert!((apart - 0.1).abs() < 1e-3, "{apart} s apart: {heard:?}");
+        }
+    }
+}
+
+/// Waits until one of these nodes leads and the others follow it.
+fn wait_for_one_leader(lab: &Lab, nodes: &[&Process]) {
+    let start = Instant::now();
+    loop {
+        let told: Vec<Value> = nodes.iter().map(|node| status(lab, node)["clock"].clone()).collect();
+        let leader = told.iter().find(|clock| clock["role"] == "leader");
+        if leader.is_some_and(|leader| told.iter().all(|clock| clock["leader"] == leader["id"])) {
+            return;
+        }
+        assert!(start.elapsed() < PATIENCE, "they do not agree who leads: {told:?}");
+    }
+}
+
+fn jumps(lab: &Lab, nodes: &[Process]) -> Vec<Value> {
+    nodes.iter().map(|node| status(lab, node)["clock"]["jumps"].clone()).collect()
+}
+
+#[test]
+fn when_the_leader_is_killed_another_leads_and_all_that_waits_is_played_in_time() {
+    let lab = Lab::new();
+    let (first, others) = three(&lab);
+    let before = jumps(&lab, &others);
+    play_ahead(&others);
+    first.signal("KILL");
+    wait_for_one_leader(&lab, &[&others[0], &others[1]]);
+    assert_eq!(jumps(&lab, &others), before);
+    check_played(&lab, others);
+}
+
+#[test]
+fn a_leader_that_stands_still_is_succeeded_and_when_it_goes_on_there_is_one() {
+    let lab = Lab::new();
+    let (first, others) = three(&lab);
+    let before = jumps(&lab, &others);
+    play_ahead(&others);
+    let stopped = Instant::now();
+    first.signal("STOP");
+    wait_for_one_leader(&lab, &[&others[0], &others[1]]);
+    thread::sleep(Duration::from_secs(5).saturating_sub(stopped.elapsed()));
+    first.signal("CONT");
+    // It or its successor: it still believes that it leads, and may have the others back.
+    wait_for_one_leader(&lab, &[&others[0], &others[1], &first]);
+    assert_eq!(jumps(&lab, &others), before);
+    check_played(&lab, others);
+}
+
+/// Where a node of a test is at home: an address of loopback that nobody else has, so that it is known before the node is.
+fn home(number: u8) -> SocketAddr {
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    SocketAddr::from(([127, 100 + number, high, low], 47_077))
+}
+
+#[test]
+fn two_ensembles_that_meet_become_one_and_the_younger_jumps() {
+    let lab = Lab::new();
+    let homes = [0, 1, 2, 3].map(home);
+    let law = || Way::BOTH.map(|_| Law::lan());
+    let lay = |ends: [usize; 2]| {
+        let side = |end: usize| Side::bind("127.0.0.1:0", Some(homes[end])).expect("there is a free port");
+        let cable =
+            Relay::start(ends.map(side), Plan::new(law(), 1, Span::from_secs(120))).expect("it starts");
+        cable.cut(true);
+        (ends, cable)
+    };
+    let cables = [[0, 2], [0, 3], [1, 2], [1, 3]].map(lay);
+    let node = |number: usize, clock: &str, peers: &[String]| {
+        let [ip, port] = [homes[number].ip().to_string(), homes[number].port().to_string()];
+        let mut args = vec!["node", "--host", "virtual", "--no-state", "--sim-clock", clock];
+        args.extend(["--bind", &ip, "--port", &port]);
+        let far = cables.iter().filter_map(|(ends, cable)| {
+            let side = ends.iter().position(|end| *end == number)?;
+            Some(cable.end(side).to_string())
+        });
+        let peers: Vec<String> = far.chain(peers.iter().cloned()).collect();
+        args.extend(peers.iter().flat_map(|peer| ["--peer", peer]));
+        lab.start(args)
+    };
+    let told = |n: usize| status_at(&lab, &homes[n].to_string())["clock"].clone();
+    // Of two that start at once either may lead.
+    let outlive = |n: usize| while number(&status_at(&lab, &homes[n].to_string())["node"]["uptime"]) < 1.0 {};
+    let wait = |n: usize, what: &dyn Fn(&Value) -> bool| {
+        let start = Instant::now();
+        while !what(&told(n)) {
+            assert!(start.elapsed() < PATIENCE, "{n}: {}", told(n));
+        }
+    };
+    let address = |n: usize| homes[n].to_string();
+    let _elder = node(0, "", &[]);
+    outlive(0);
+    let _its_follower = node(1, "ppm=+30", &[address(0)]);
+    wait(1, &|clock| clock["leader"] == told(0)["id"] && clock["state"] == "locked");
+    let _younger = node(2, "offset=2s", &[]);
+    outlive(2);
+    let _its_follower = node(3, "offset=2s,ppm=-30", &[address(2)]);
+    wait(3, &|clock| clock["leader"] == told(2)["id"] && clock["state"] == "locked");
+    assert_eq!([0, 2].map(|n| told(n)["role"].clone()), ["leader", "leader"]);
+    let jumps = [0, 1, 2, 3].map(|n| number(&told(n)["jumps"]));
+
+    for (_, cable) in &cables {
+        cable.cut(false);
+    }
+    for n in 1..4 {
+        wait(n, &|clock| clock["leader"] == told(0)["id"] && clock["state"] == "locked");
+    }
+    // The elder's time is the host's; those whose wall clocks are two seconds ahead of it know that now.
+    for (n, ahead) in [(0, 0.0), (1, 0.0), (2, 2_000.0), (3, 2_000.0)] {
+        let told = told(n);
+        assert!((number(&told["wall_ms"]) - ahead).abs() < 100.0, "{n}: {told}");
+        let jumped = number(&told["jumps"]) - jumps[n];
+        assert_eq!(jumped > 0.0, n > 1, "{n}: {told}");
+    }
 }
