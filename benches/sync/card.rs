@@ -57,7 +57,8 @@ pub(crate) fn measure(seeds: u64, missed: &mut Vec<String>) {
             let known = if is_known { remembered(seed, PPM) } else { DeviceRate::UNKNOWN };
             let mut device = Device::new(seed, frames, PPM, known);
             let period = f64::from(frames) / RATE;
-            let mut jack = Loop { omega: period * 0.7854, period, integral: 0.0, next: None };
+            let mut jack =
+                Loop { omega: period * std::f64::consts::FRAC_PI_4, period, integral: 0.0, next: None };
             let (mut mine, mut other, mut first) = (Vec::new(), Vec::new(), Vec::new());
             let local = |t: f64| LocalTime::from_ticks(1 << 44) + Span::from_secs_f64(t);
             device.play(SECONDS, local, |error, woke| {

@@ -440,8 +440,15 @@ impl Session {
         peer.address = from;
         let has_jumped = peer.standing.line.epoch != pong.standing.line.epoch;
         peer.standing = pong.standing;
+        let leads_us = peer.used_as() == Use::Leader && pong.standing.leader == pong.standing.id;
         if has_jumped {
             self.next_steer = now;
+        }
+        let claim = pong.standing.claim;
+        if leads_us && claim.session != self.session {
+            // It followed somebody else for a while, of which nothing was heard here, and has succeeded to that session.
+            (self.session, self.term) = (claim.session, claim.term);
+            self.born = self.published.line().ensemble_at(now) - claim.age;
         }
         if has_moved {
             self.doubt(pong.standing.id, now);

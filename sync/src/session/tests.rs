@@ -369,6 +369,20 @@ fn is_about(apart: Span, micros: i64) -> bool {
 }
 
 #[test]
+fn a_leader_that_comes_back_from_another_session_takes_its_followers_along() {
+    let (mut old, mut new) = (session(9), session(1));
+    old.born = old.born - Span::from_secs(60);
+    converse(&mut old, &mut new, 0, 300);
+    assert_eq!((new.leader(), new.age(wall(3_000).local).0), (PeerId(9), old.session));
+    old.session = 77;
+    old.born = old.born - Span::from_secs(600);
+    converse(&mut old, &mut new, 3_000, 100);
+    let [of_old, of_new] = [&old, &new].map(|session| session.age(wall(4_000).local));
+    assert_eq!((of_old.0, of_new.0), (77, 77));
+    assert!((of_old.1 - of_new.1).abs() < Span::from_millis(20), "{of_old:?} {of_new:?}");
+}
+
+#[test]
 fn an_exchange_has_the_stamps_of_when_its_messages_really_left() {
     let truth = Some(Span::from_micros(400));
     for hosts in [[slow(truth), quick()], [quick(), slow(truth)], [slow(truth), slow(truth)]] {
