@@ -21,7 +21,7 @@ VENVS := $(PYTHON_OSC:%=.venv/python-osc-%/ready)
 RTSAN_RUNTIME = $(firstword $(wildcard $(shell rustc --print sysroot)/lib/rustlib/*/lib/librustc-*_rt.rtsan.a \
 	$(HOME)/.rustup/toolchains/*/lib/rustlib/*/lib/librustc-*_rt.rtsan.a))
 
-.PHONY: run test lint rtsan bench bench-sync setup rust build-packages test-packages bench-packages
+.PHONY: run test lint rtsan bench bench-sync bench-company setup rust build-packages test-packages bench-packages
 
 run: rust build-packages
 	cargo build --release --features jack --locked
@@ -44,12 +44,17 @@ rtsan: rust
 	RTSAN_ENABLE=1 RTSAN_LIB_PATH=$(RTSAN_RUNTIME) cargo test --test realtime --no-default-features --features rtsan \
 		--target-dir target/rtsan --locked
 
+# As root for all of it: what puts a network between two nodes is left out elsewise.
 bench: setup bench-packages
 	cargo bench --features jack --locked --bench '*'
 
 # Peers' clocks in virtual time: needs no peers and no quiet machine (its last table does).
 bench-sync: rust build-packages
 	cargo bench --locked --bench sync
+
+# Real nodes whose leader dies, stops, is set; and what their clocks cost. Needs no peers and no root; ten minutes.
+bench-company: rust build-packages
+	cargo bench --locked --bench company
 
 setup: rust build-packages test-packages $(VENVS)
 
