@@ -44,6 +44,8 @@ const CURVE_LASTS: Seconds = 20.0;
 const UNSEEN_CURVE: f64 = 5e-9;
 /// For the hard bound: drift changes by less than this in a second (1/s).
 const HARD_CURVE: f64 = 2e-8;
+/// And so much is wrong with the stamps of an exchange themselves, which are converted from one clock to another (s).
+const HARD_STAMPS: Seconds = 2e-6;
 /// The first exchange tells no more than its hard interval; a uniform error in it has this standard deviation [1/√3].
 const UNTRIED: f64 = 0.577;
 /// So many of a network's packets may be held up (Wi-Fi that saves power) without our knowing: the chance that all so far
@@ -345,7 +347,7 @@ impl Estimator {
 
     fn hard_bound(&self, line: &Line, x: Seconds, offset: Seconds) -> Seconds {
         let age = (x - line.now).max(0.0);
-        let aged = 4.0 * line.rate_sigma * age + 0.5 * HARD_CURVE * age * age;
+        let aged = HARD_STAMPS + 4.0 * line.rate_sigma * age + 0.5 * HARD_CURVE * age * age;
         // Both limits are of the offset at the fit, against the line then.
         let moved = offset - line.offset();
         let drift = moved - line.rate() * age;
