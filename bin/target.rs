@@ -17,6 +17,8 @@ use std::time::Duration;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A read timeout of zero would mean to wait for ever.
 const SHORTEST_WAIT: Duration = Duration::from_micros(1);
+/// Packets that are read at a time while something else is to be done.
+const DRAINED: usize = 64;
 
 /// `[udp|tcp|slip]://host:port`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,20 +172,24 @@ impl Link {
         Ok(())
     }
 
-    /// Hands every packet that has come back by now to `take`.
+    /// Hands the packets that have come back by now to `take`; not without end, if they come faster than they are read.
     pub(crate) fn drain(&mut self, mut take: impl FnMut(&[u8])) -> anyhow::Result<()> {
         let mut buffer = vec![0; 65_536];
         self.wire.set_nonblocking(true)?;
-        let read = loop {
-            let read = self.read(&mut buffer, &mut |packet| {
+        let mut read = Ok(());
+        for _ in 0..DRAINED {
+            let once = self.read(&mut buffer, &mut |packet| {
                 take(packet);
                 Ok(ControlFlow::Continue(()))
             });
-            match read {
+            match once {
                 Ok(ControlFlow::Continue(())) => {}
-                other => break other.map(drop),
+                other => {
+                    read = other.map(drop);
+                    break;
+                }
             }
-        };
+        }
         self.wire.set_nonblocking(false)?;
         read
     }

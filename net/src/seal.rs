@@ -17,7 +17,8 @@
 //! No session comes again, and none grows younger.
 //!
 //! A sender asks a node `/sealed/time` to learn session and age, and so that it believes no stranger, the answer is sealed and
-//! names the number it drew for the question. Who has not the key is not answered.
+//! names the number it drew for the question. Who has not the key is not answered, and who says an old question again only up to
+//! a rate.
 //!
 //! Each seal is of all bytes before it ([`Key`]), from the address on: so what is sealed as one of these is none of the others,
 //! nor a message about time (`timing`), whatever its arguments.

@@ -38,6 +38,10 @@ SEAL = 16
 EAGER, USUAL = 0.25, 1.0
 # An answer that comes later is not believed: somebody may have kept it [s].
 PATIENCE = 2.0
+# A packet is taken for so long after it was sealed [2^-32 s].
+FRESH = 10 << 32
+# What the parser raises at packets that are none, which anybody may send.
+STRANGE = (ParseError, ValueError, IndexError, struct.error)
 
 
 class Sealed:
@@ -153,17 +157,24 @@ class Sealed:
             if asked is not None and now / 1e9 - asked <= PATIENCE:
                 with self._lock:
                     self._known = session, age, now
+                    last = self._last
+                    if last is not None and last[0] == session and last[1] - age > FRESH:
+                        # The session stood still, as a lone node's does that sleeps: begin again, as somebody else.
+                        self._sender, self._last = _draw(), None
                 self._ready.set()
             return
         try:
             message = OscMessage(packet)
-        except ParseError:
+        except STRANGE:
             message = None
         if message and message.address == "/error" and message.params[:1] == ["/sealed/time"]:
             # Anybody could say so: a good answer may be on its way.
             self._refusal = message.params[-1]
         elif self._answered:
-            self._answered(packet)
+            try:
+                self._answered(packet)
+            except OSError as error:
+                print(f"sealed: cannot hand an answer on: {error}", file=sys.stderr)
 
 
 def read_key(path):
@@ -243,14 +254,17 @@ def main():
         print("sealing what comes on udp %s:%s" % local.getsockname(), file=sys.stderr, flush=True)
         while True:
             packet, sender = local.recvfrom(65_536)
-            node.send(packet)
+            try:
+                node.send(packet)
+            except OSError as error:
+                print(f"sealed: a packet of {len(packet)} bytes is lost: {error}", file=sys.stderr)
 
 
 def report(packet):
     try:
         message = OscMessage(packet)
         print(message.address, *message.params, flush=True)
-    except ParseError:
+    except STRANGE:
         print("(not a message)", flush=True)
 
 

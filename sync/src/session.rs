@@ -266,7 +266,7 @@ impl Session {
     pub fn tally(&self) -> SessionTally {
         let stray = self.peers.values().map(|peer| peer.stray).sum::<u64>();
         let absurd = self.peers.values().map(|peer| peer.absurd).sum::<u64>();
-        SessionTally { stray: self.tally.stray + stray, absurd, ..self.tally }
+        SessionTally { stray: self.tally.stray + stray, absurd: self.tally.absurd + absurd, ..self.tally }
     }
 
     /// What was learned a moment ago of other hosts' clocks, by the number of the host: worth remembering.
@@ -316,7 +316,8 @@ impl Session {
                 self.tally.stray += 1;
                 return;
             }
-            _ => self.notice(standing, from, arrival),
+            Message::Hello(hello) => self.notice(standing, Some(hello.count), from, arrival),
+            _ => self.notice(standing, None, from, arrival),
         };
         let claims = match message {
             Message::Hello(hello) => is_new.is_some_and(|is_new| self.hear(hello, from, is_new, arrival)),

@@ -70,7 +70,10 @@ impl Hub {
         tracing::debug!("{from}: {}: {reason}", address.escape_ascii());
         let address = &address[..address.len().min(ADDRESS_BYTES)];
         for to in self.concerned(from) {
-            self.out.send(to, "/error", [Arg::Str(address), reason.into()]);
+            // The sender's is paid for.
+            if to == from || self.errors.another(self.now, &mut self.tally.unanswered) {
+                self.out.send(to, "/error", [Arg::Str(address), reason.into()]);
+            }
         }
     }
 

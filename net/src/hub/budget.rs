@@ -1,7 +1,8 @@
 //! [`Budget`]: how many answers may be given, so that a flood of packets does not become one of answers.
 //!
 //! It counts the messages, not the questions: one question may be answered by many. None is longer than 1,400 bytes, so that by
-//! questions in a victim's name no more is sent to it than 360 kB at once and 280 kB in each further second.
+//! questions in a victim's name no more is sent to it than 360 kB at once and 280 kB in each further second, by each of the hub's
+//! budgets.
 
 use downbeat_sync::{LocalTime, Span};
 

@@ -52,6 +52,11 @@ impl Hub {
         };
         let why = match seals.open(now, packet) {
             Ok(Opened::Packet(packet)) => return Some(packet),
+            // It may be an old one, said again by somebody without the key.
+            Ok(Opened::Question(_)) if !self.clocks.take(self.now) => {
+                self.tally.unanswered += 1;
+                return None;
+            }
             Ok(Opened::Question(nonce)) => {
                 match seals.answer(nonce, now, self.session.estimate().ensemble_at(arrival)) {
                     Ok(packet) => self.out.push(Output::Send { to: from, packet, stamp: None }),

@@ -21,10 +21,9 @@
 //! | `/sealed/time/reply` | the session's time, sealed (`seal`) | who asked, if it has the key |
 //!
 //! They are of types `i`, `f` and `s` only, which every peer can read; but for `/sync/time/reply`, `/sealed/time/reply` and what is
-//! echoed. Errors,
-//! and the answers that are longer than their questions (`/status`, `/sync/status`, `/sync/senders`, `/sample/list`), are
-//! given up to a rate of messages each (`budget`), beyond which they are only counted: a flood is no reason to send a larger one, to whomever its
-//! packets name as their sender, nor to let good packets wait.
+//! echoed. Errors, the answers that are longer than their questions (`/status`, `/sync/status`, `/sync/senders`, `/sample/list`),
+//! and sealed ones are given up to a rate of messages each (`budget`), beyond which they are only counted: a flood is no reason to
+//! send a larger one, to whomever its packets name as their sender, nor to let good packets wait.
 //!
 //! Not for: sockets (`reactor`), files (the loader behind [`Output::Load`]).
 
@@ -115,6 +114,7 @@ pub struct Hub {
     tally: Tally,
     errors: Budget,
     answers: Budget,
+    clocks: Budget,
     out: Out,
     started: LocalTime,
     wall: WallAnchor,
@@ -200,6 +200,7 @@ impl Hub {
             tally: Tally::default(),
             errors: Budget::new(start.local),
             answers: Budget::new(start.local),
+            clocks: Budget::new(start.local),
             out: Out::default(),
             started: start.local,
             wall: start,

@@ -336,8 +336,19 @@ fn whoever_subscribed_longest_ago_makes_room_unless_it_is_a_connection() {
     for number in 0..2 * SUBSCRIBERS as u32 {
         lab.ask(Endpoint::Tcp(ConnId::numbered(4 + number)), "/notify", &[Arg::Int(1)]);
     }
+    lab.now += Span::from_secs(2);
     let told = &lab.ask(peer(9_999), "/notify", &[Arg::Int(1)])[0].1;
     assert_eq!(told, "/error /notify there are too many subscribers already");
+}
+
+#[test]
+fn errors_are_as_many_whoever_has_subscribed() {
+    let mut lab = Lab::new(64);
+    for port in 0..SUBSCRIBERS as u16 {
+        lab.ask(peer(port), "/notify", &[Arg::Int(1)]);
+    }
+    let told: usize = (0..1_000).map(|_| lab.ask(peer(0), "/nobody", &[]).len()).sum();
+    assert!((200..=256).contains(&told), "{told}");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //!
 //! Pure: it is given numbers drawn at random and the time. Not for: sending (`bin`), nor for when to ask.
 
-use super::{ANSWER, Moment, QUESTION, Sealed, parse, write};
+use super::{ANSWER, FRESH, Moment, QUESTION, Sealed, parse, write};
 use crate::key::Key;
 use crate::osc::{self, Arg, WriteError};
 use downbeat_sync::{LocalTime, Span};
@@ -91,6 +91,12 @@ impl Sealer {
                 if self.key.closes(packet) && self.was_asked(nonce, now) =>
             {
                 self.known = Some((at, now));
+                let outran = |last: &Moment| last.session == at.session && last.age > at.age + FRESH;
+                if self.last.as_ref().is_some_and(outran) {
+                    // The session stood still, as a lone node's does that sleeps. What rises from here on would be refused for
+                    // as long as it slept: begin again, as somebody else.
+                    (self.sender, self.last) = (self.sender.wrapping_add(1), None);
+                }
                 Heard::Time
             }
             _ => Heard::Stranger,

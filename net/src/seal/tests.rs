@@ -224,6 +224,23 @@ fn a_sealer_follows_its_node_into_another_session() {
     }
 }
 
+#[test]
+fn a_sealer_that_outran_its_node_begins_again() {
+    let mut sealer = sealer(at(0));
+    let mut node = checker();
+    let hour = 3_600_000;
+    // The node slept; the sender did not, and sealed all the time.
+    let early = sealer.seal(local(hour), INNER).expect("it knows the time");
+    assert_eq!(node.open(at(1_000), &early), Err(SealError::Ahead));
+    let question = sealer.ask(local(hour), 99).expect("it can be written");
+    assert_eq!(node.open(at(1_000), &question), Ok(Opened::Question(99)));
+    let answer = node.answer(99, at(1_000), EnsembleTime::from_bits(9)).expect("it can be written");
+    assert_eq!(sealer.hear(local(hour), &answer), Heard::Time);
+    let packet = sealer.seal(local(hour), INNER).expect("it knows the time");
+    assert_eq!(node.open(at(1_000), &packet), Ok(Opened::Packet(INNER)));
+    assert_eq!(node.open(at(1_000), &packet), Err(SealError::Again));
+}
+
 /// A packet to be sealed: a message or a bundle.
 fn inner() -> impl Strategy<Value = Vec<u8>> {
     (any::<u64>(), prop::collection::vec("[a-z]{1,9}", 0..20), any::<bool>()).prop_map(

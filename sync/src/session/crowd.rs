@@ -1,8 +1,9 @@
 //! The crowd: who is taken notice of, who is forgotten, and who is greeted.
 //!
-//! Anybody can say hello by any name, as often as the network carries it. So a node that was heard once only, and has answered
-//! nothing, is a stranger: of those some of the newest are known, and some are greeted; a flood of forged ones costs nobody else
-//! the place, and no more than a few look-ups each. Whatever looks at all nodes is done ten times a second, not for each message.
+//! Anybody can say hello by any name, as often as the network carries it. So a node that has said only one thing, and has
+//! answered nothing, is a stranger: of those some of the newest are known, and some are greeted; a flood of forged ones costs
+//! nobody else the place, and no more than a few look-ups each. Who forges two different ones by each name fills the table
+//! all the same: against that there is the key. Whatever looks at all nodes is done ten times a second, not for each message.
 //!
 //! Not for: whom to follow (`leadership`).
 
@@ -65,11 +66,17 @@ impl Greetings {
 }
 
 impl Session {
-    /// Takes notice of a node that spoke. Says whether it is a new one, or `None` if there is no room for it.
-    pub(super) fn notice(&mut self, standing: &Standing, from: SocketAddr, now: LocalTime) -> Option<bool> {
+    /// Takes notice of a node that spoke; `count` is that of its hello, if that is what it said. Says whether it is a new one, or `None` if there is no room for it.
+    pub(super) fn notice(
+        &mut self,
+        standing: &Standing,
+        count: Option<u64>,
+        from: SocketAddr,
+        now: LocalTime,
+    ) -> Option<bool> {
         let id = standing.id;
         if let Some(peer) = self.peers.get_mut(&id) {
-            peer.hear(now);
+            peer.hear(count, now);
             return Some(false);
         }
         if self.strangers.len() >= STRANGERS || self.peers.len() >= PEERS {
@@ -107,9 +114,15 @@ impl Session {
         self.next_count = now + COUNT;
         // Who never answered anything has to make room first.
         let is_crowded = self.peers.len() > PEERS / 2;
+        let tally = &mut self.tally;
         self.peers.retain(|_, peer| {
             let patience = if is_crowded && !peer.is_proven(now, FORGET) { GONE } else { FORGET };
-            now - peer.heard < patience
+            let stays = now - peer.heard < patience;
+            if !stays {
+                tally.stray += peer.stray;
+                tally.absurd += peer.absurd;
+            }
+            stays
         });
         self.strangers.retain(|id| self.peers.get(id).is_some_and(Peer::is_stranger));
         self.greetings.forget(now);

@@ -2,8 +2,8 @@
 //!
 //! The kernel knows, but tells only when they are gone. A question's departure is of use to whoever asked, who knows it
 //! before the answer comes. An answer's is told with the next answer, which NTP calls the interleaved mode; the exchange
-//! waits for that. Without a better stamp of the question it would do more harm than good: what two hosts take to send is
-//! alike, and falls out of the difference.
+//! waits for that. One of the two without the other would do more harm than good: what two hosts take to send is alike, and
+//! falls out of the difference.
 //!
 //! Not for: reading stamps from sockets (the net crate).
 
@@ -70,11 +70,6 @@ impl Leaving {
         self.said
     }
 
-    /// As far as it is known.
-    pub(super) fn best(&self) -> LocalTime {
-        self.really.unwrap_or(self.said)
-    }
-
     pub(super) fn really(&self) -> Option<LocalTime> {
         self.really
     }
@@ -118,10 +113,10 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// The exchange as it really was, if it is known when both its messages left; else as far as it is known. And whether
+    /// The exchange as it really was, if it is known when both its messages left; else as they were stamped. And whether
     /// what was told of it can be true.
     pub(super) fn with(&self, before: Option<Departure>) -> (Exchange, bool) {
-        let known = Exchange { asked: self.asked.best(), ..self.exchange };
+        let known = self.exchange;
         let Some(departure) = before.filter(|departure| departure.nonce == self.nonce) else {
             return (known, true);
         };
@@ -129,10 +124,10 @@ impl Waiting {
         if !is_credible(answered - known.answered) {
             return (known, false);
         }
-        let really = Exchange { answered, ..known };
+        let Some(asked) = self.asked.really() else { return (known, true) };
+        let really = Exchange { asked, answered, ..known };
         // Each stamp has its own error, and on a path of a microsecond they may be larger than the path.
-        let is_better = self.asked.really().is_some() && !really.is_absurd();
-        (if is_better { really } else { known }, true)
+        (if really.is_absurd() { known } else { really }, true)
     }
 }
 

@@ -123,10 +123,10 @@ impl Peer {
         &self.estimator
     }
 
-    /// It spoke once more.
-    pub(super) fn hear(&mut self, now: LocalTime) {
+    /// It spoke once more; `count` is that of a hello, of which the same may come twice.
+    pub(super) fn hear(&mut self, count: Option<u64>, now: LocalTime) {
         self.heard = self.heard.later(now);
-        self.heard_again = true;
+        self.heard_again |= count.is_none_or(|count| count > self.count);
     }
 
     /// Whether it was heard once only and never answered: anybody may have said that.
@@ -270,7 +270,7 @@ impl Peer {
         // What is estimated is its local clock. It takes the place of ensemble time there; its line makes that of it.
         let [received, answered] =
             [pong.received, pong.answered].map(|at| EnsembleTime::from_bits(at.ticks()));
-        let exchange = Exchange { asked: asked.best(), received, answered, returned: now };
+        let exchange = Exchange { asked: asked.said(), received, answered, returned: now };
         let was_away = self.estimator.state(now) == SyncState::Holdover;
         let mut has_moved = self.finish(pong.before);
         if pong.before.is_some() && self.can_wait(&exchange) {

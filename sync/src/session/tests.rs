@@ -188,6 +188,8 @@ fn a_flood_of_forged_hellos_costs_nobody_a_place_and_answers_few() {
             // Some say that they follow.
             hello.standing.leader = PeerId(if forged % 2 == 0 { 9 } else { 1_000 + forged });
             for session in &mut sessions[..there] {
+                // On two interfaces it comes twice.
+                session.handle(now.local, from, &Message::Hello(hello.clone()));
                 session.handle(now.local, from, &Message::Hello(hello.clone()));
             }
         }
@@ -393,10 +395,16 @@ fn an_exchange_has_the_stamps_of_when_its_messages_really_left() {
 
 #[test]
 fn without_better_stamps_all_is_as_it_was() {
+    let truth = Some(Span::from_micros(400));
     // Half of what the slow one takes: nobody can tell it from a slower way.
     for host in [quick(), Host::default()] {
         let (after, absurd) = apart([slow(None), host], |_| {});
         assert!(is_about(after, -200) && absurd == 0, "{after}");
+    }
+    // What both take falls out, as long as a stamp of one kind is not held against one of the other.
+    for hosts in [[slow(None), slow(truth)], [slow(truth), slow(None)]] {
+        let (apart, absurd) = apart(hosts, |_| {});
+        assert!(is_about(apart, 0) && absurd == 0, "{hosts:?}: {apart}");
     }
     let (ahead, absurd) = apart([quick(), slow(None)], |_| {});
     assert!(is_about(ahead, 200) && absurd == 0, "{ahead}");

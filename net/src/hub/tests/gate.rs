@@ -145,6 +145,19 @@ fn nothing_is_sealed_twice_or_in_a_bundle() {
 }
 
 #[test]
+fn an_old_question_for_the_time_is_answered_up_to_a_rate() {
+    let mut lab = keyed();
+    let question = Sealer::new(key(7), 5).ask(lab.now, 1).unwrap();
+    let answered = (0..5_000).filter(|_| {
+        lab.send(peer(1), &question);
+        std::iter::from_fn(|| lab.hub.poll(lab.now)).count() > 0
+    });
+    let answered = answered.count();
+    assert!((200..=256).contains(&answered), "{answered}");
+    assert_eq!(lab.hub.tally().unanswered, 5_000 - answered as u64);
+}
+
+#[test]
 fn another_key_is_no_key_and_a_node_without_one_says_so() {
     let mut other = Sealer::new(key(8), 5);
     let question = other.ask(LocalTime::from_ticks(0), 1).unwrap();
