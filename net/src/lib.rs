@@ -10,6 +10,7 @@
 //! touch sockets.
 #![forbid(unsafe_code)]
 
+mod allowance;
 mod counters;
 mod endpoint;
 pub mod framing;
@@ -23,6 +24,7 @@ pub mod score;
 pub mod seal;
 mod stamps;
 mod tcp;
+mod time_reply;
 pub mod timing;
 mod udp;
 

@@ -5,8 +5,9 @@
 
 use super::{Hub, Output};
 use crate::endpoint::Endpoint;
-use crate::osc::{self, Arg};
+use crate::osc::{self, Arg, WriteError};
 use crate::score::{Arrival, TimeForm, Timetags};
+use crate::time_reply::halves;
 use downbeat_engine::LatePolicy;
 use downbeat_sync::{EnsembleTime, Jump, PeerReport, SenderReport, SenderState, Span, SyncState};
 use std::collections::VecDeque;
@@ -49,7 +50,12 @@ impl Out {
         args: impl IntoIterator<Item = Arg<'a>, IntoIter: Clone>,
     ) {
         let mut packet = Vec::new();
-        match osc::write(&mut packet, address, args) {
+        let written = osc::write(&mut packet, address, args);
+        self.queue(to, address, packet, written);
+    }
+
+    fn queue(&mut self, to: Endpoint, address: &str, packet: Vec<u8>, written: Result<(), WriteError>) {
+        match written {
             Ok(()) => self.push(Output::Send { to, packet, stamp: None }),
             Err(error) => {
                 self.dropped += 1;
@@ -310,18 +316,9 @@ impl Hub {
     /// Echoes what was asked, then tells the time at which it arrived.
     pub(super) fn time(&mut self, to: Endpoint, form: TimeForm, asked: &[u8], arrival: &Arrival) {
         let Some(Ok(asked)) = osc::read(asked).next() else { return };
-        let echo = asked.message.args();
-        let time = arrival.clock.ensemble_at(arrival.at);
-        match form {
-            TimeForm::Timetag => {
-                self.out.send(to, "/sync/time/reply", echo.chain([Arg::Time(time.bits())]));
-            }
-            TimeForm::Ints => self.out.send(to, "/sync/time/ii/reply", echo.chain(halves(time))),
-            TimeForm::Text => {
-                let text = unix_text(time);
-                self.out.send(to, "/sync/time/s/reply", echo.chain([text.as_str().into()]));
-            }
-        }
+        let mut packet = Vec::new();
+        let written = form.write(&mut packet, asked.message.args(), arrival.clock.ensemble_at(arrival.at));
+        self.out.queue(to, "/sync/time", packet, written);
     }
 
     /// The sender, and everybody who wants to know.
@@ -356,20 +353,6 @@ fn stamps(packets: u64, by_kernel: u64) -> &'static str {
         _ if 2 * by_kernel > packets => "kernel",
         _ => "user",
     }
-}
-
-/// The two halves of a timetag's bits, as signed ints.
-fn halves(time: EnsembleTime) -> [Arg<'static>; 2] {
-    let bits = time.bits();
-    [Arg::Int((bits >> 32) as i32), Arg::Int(bits as i32)]
-}
-
-/// Seconds since 1970 with nine decimals.
-fn unix_text(time: EnsembleTime) -> String {
-    let nanos = time.unix_nanos();
-    let sign = if nanos < 0 { "-" } else { "" };
-    let nanos = nanos.unsigned_abs();
-    format!("{sign}{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000)
 }
 
 fn millis(span: Span) -> Arg<'static> {

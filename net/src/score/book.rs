@@ -4,6 +4,7 @@
 
 use super::names::Names;
 use crate::osc::Pattern;
+use crate::time_reply::TimeForm;
 use downbeat_engine::ClipId;
 
 /// What a message asks for.
@@ -58,17 +59,6 @@ pub enum Ask {
     Senders,
     /// `/sync/time` and its other forms.
     Time(TimeForm),
-}
-
-/// How the ensemble time is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimeForm {
-    /// `/sync/time`: as an OSC timetag.
-    Timetag,
-    /// `/sync/time/ii`: as two ints with the bits of a timetag, seconds and fraction.
-    Ints,
-    /// `/sync/time/s`: as text, seconds since 1970 with nine decimals.
-    Text,
 }
 
 const BUILT_IN: [(&str, Method); 19] = [

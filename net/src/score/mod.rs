@@ -37,8 +37,9 @@ mod senders;
 mod tests;
 
 use crate::osc::{self, Message, Pattern, Timed};
+pub use crate::time_reply::TimeForm;
 use book::Book;
-pub use book::{Ask, Method, TimeForm};
+pub use book::{Ask, Method};
 use downbeat_engine::{ClipId, DEFAULT_EVENTS, Event, Origin, When};
 use downbeat_sync::{ClockEstimate, EnsembleTime, LocalTime, SenderClock, Span};
 use keys::Ids;

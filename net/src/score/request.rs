@@ -1,10 +1,11 @@
 //! [`Request`]: what a message asks of the node itself rather than of the engine.
 
-use super::book::{Ask, TimeForm};
+use super::book::Ask;
 use super::keys::{self, mismatch};
 use super::methods::end;
 use super::refusal::Reason;
 use crate::osc::{Args, Message};
+use crate::time_reply::TimeForm;
 use std::path::{Component, Path};
 
 /// Names of samples longer than this serve nobody (bytes).
