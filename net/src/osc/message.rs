@@ -87,6 +87,12 @@ impl<'a> Message<'a> {
         Ok(Message { bytes, address, tags, data })
     }
 
+    /// A message with this head, whose arguments are as they are.
+    #[cold]
+    pub(super) fn unchecked(bytes: &'a [u8], head: &Head<'a>) -> Message<'a> {
+        Message { bytes, address: head.address, tags: head.tags, data: &bytes[head.bytes.len()..] }
+    }
+
     /// The address or address pattern, from its `/`.
     pub fn address(&self) -> &'a [u8] {
         self.address
@@ -158,7 +164,8 @@ impl<'a> Iterator for Args<'a> {
     #[inline(always)]
     fn next(&mut self) -> Option<Arg<'a>> {
         let (&tag, tags) = self.tags.split_first()?;
-        // `Message::parse` took these very arguments from these very bytes, so none of them fails now.
+        // `Message::parse` took these very arguments from these very bytes, so none of them fails now; or it came to a tag that
+        // nobody defined, and there they end.
         let (arg, data) = take_arg(tag, self.data).ok()?;
         *self = Args { tags, data };
         Some(arg)

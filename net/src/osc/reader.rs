@@ -35,6 +35,7 @@ pub fn read(packet: &[u8]) -> Reader<'_> {
         bundle: Bundle::NONE,
         depth: 0,
         outer: [Bundle::NONE; MAX_NESTING - 1],
+        any_tags: false,
     }
 }
 
@@ -52,6 +53,8 @@ pub struct Reader<'a> {
     depth: usize,
     /// The bundles around `bundle`, outermost first.
     outer: [Bundle; MAX_NESTING - 1],
+    /// Unknown type tags are no error.
+    any_tags: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -81,14 +84,25 @@ impl<'a> Iterator for Reader<'a> {
 impl std::iter::FusedIterator for Reader<'_> {}
 
 impl<'a> Reader<'a> {
+    /// Takes type tags that nobody defined: the arguments of such a message end before the first of them. For those who hand
+    /// packets on, whose receivers may know more.
+    pub fn any_tags(self) -> Reader<'a> {
+        Reader { any_tags: true, ..self }
+    }
+
     /// Enters bundles until there is a message.
     #[inline(always)]
     fn advance(&mut self) -> Result<Option<Timed<'a>>, OscError> {
         while let Some((start, element)) = self.element()? {
             match element.first() {
                 Some(b'/') => {
-                    let message = Message::parse(element, &mut self.head)
-                        .map_err(|error| OscError { offset: start + error.offset, ..error })?;
+                    let message = match Message::parse(element, &mut self.head) {
+                        Ok(message) => message,
+                        Err(OscError { kind: ErrorKind::UnknownTag(_), .. }) if self.any_tags => {
+                            Message::unchecked(element, &self.head)
+                        }
+                        Err(error) => return Err(OscError { offset: start + error.offset, ..error }),
+                    };
                     return Ok(Some(Timed { timetag: self.bundle.timetag, message }));
                 }
                 Some(b'#') => self.enter(start, element)?,
@@ -268,6 +282,19 @@ mod tests {
     fn thousands_of_nested_bundles_do_no_harm() {
         // 42,956 bytes like these abort a program that reads them by recursion.
         assert_eq!(summary(&nest(2148)), (vec![], Some((ErrorKind::TooDeep, 160))));
+    }
+
+    #[test]
+    fn unknown_type_tags_pass_where_they_may() {
+        let odd = b"/a\0\0,iz\0\0\0\0\x07what";
+        let packet = bundle(5, &[odd.to_vec(), message(1)]);
+        assert_eq!(summary(&packet), (vec![], Some((ErrorKind::UnknownTag(b'z'), 26))));
+        let passed: Vec<_> = read(&packet).any_tags().map(|timed| timed.unwrap()).collect();
+        let args = passed.iter().map(|timed| timed.message.args().collect::<Vec<_>>());
+        assert!(args.eq([[Arg::Int(7)], [Arg::Int(1)]]));
+        assert_eq!((passed[0].timetag, passed[0].message.bytes()), (5, &odd[..]));
+        // What else is wrong is wrong still.
+        assert_eq!(read(b"/a\0\0,iz\0").any_tags().next().unwrap().unwrap_err().kind, ErrorKind::Truncated);
     }
 
     #[test]
