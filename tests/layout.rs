@@ -39,6 +39,10 @@ const FOREIGN: &[(&str, &[&str])] = &[
         ],
     ),
     ("ringbuf", &["engine/src/stream.rs", "engine/src/feeder.rs", "engine/src/recorder.rs"]),
+    // Passwords.
+    ("argon2", &["net/src/router/hashing.rs"]),
+    ("ctutils", &["net/src/router/hashing.rs", "net/src/router/secret.rs"]),
+    ("zeroize", &["net/src/router/"]),
     // Seals.
     ("hmac", &["net/src/key.rs"]),
     ("sha2", &["net/src/key.rs"]),

@@ -15,7 +15,7 @@ pub enum Endpoint {
 }
 
 /// A TCP connection, by a number that is not used again for another one before 2^32 more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId {
     /// Its place in the reactor's table.
     pub(crate) slot: u32,

@@ -6,8 +6,8 @@
 //! reactor  stamp, receive a batch  ->  osc  a borrowed view, sizes checked  ->  score  address + arguments -> Event
 //! ```
 //!
-//! `osc`, `framing`, `score`, `seal`, `timing` and `hub` are pure; only `reactor`, its ports `udp` and `tcp`, `group` and `stamps`
-//! touch sockets.
+//! A router has no engine: `reactor -> router -> reactor`. `osc`, `framing`, `score`, `seal`, `timing`, `hub` and `router` are
+//! pure; only `reactor`, its ports `udp` and `tcp`, `group` and `stamps` touch sockets.
 #![forbid(unsafe_code)]
 
 mod allowance;
@@ -20,6 +20,7 @@ mod key;
 mod numbers;
 pub mod osc;
 mod reactor;
+pub mod router;
 pub mod score;
 pub mod seal;
 mod stamps;

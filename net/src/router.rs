@@ -1,0 +1,300 @@
+//! [`Router`]: groups over TCP. Clients meet in password-protected groups, and what one sends goes to all others of its group.
+//!
+//! It speaks the protocol of tcposcrouter 0.2.0 (B. Gola), whose clients need no change. Sans-io: it is told of connections,
+//! packets and the time, and asked what to do next. After every call, or after some, ask [`Router::poll`] until it has nothing
+//! more; call [`Router::tick`] at [`Router::deadline`] at the latest. Not for: sockets and framing (`tcp`), nor the thread that
+//! hashes ([`HashJob::run`]).
+mod account;
+mod address;
+mod clock;
+mod config;
+mod conn;
+mod door;
+mod groups;
+mod hashing;
+mod jobs;
+mod out;
+mod post;
+mod refusal;
+mod request;
+mod secret;
+mod timers;
+mod wire;
+
+pub use config::{Rate, RouterConfig};
+pub use hashing::{HashJob, HashResult, PasswordHash};
+pub use refusal::{Refusal, RouterTally};
+
+use crate::allowance::Allowance;
+use crate::endpoint::ConnId;
+use crate::key::Key;
+use clock::RouterClock;
+use conn::Conn;
+use downbeat_sync::{ClockEstimate, LocalTime, Span, WallAnchor};
+use groups::Groups;
+use jobs::Jobs;
+use out::{Out, Outbox, To};
+use rustc_hash::FxHashMap;
+use secret::Secret;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use timers::{Due, Timers};
+
+/// An OSC packet that many connections share.
+pub type Packet = Arc<[u8]>;
+
+/// How often digests whose moment is over are wiped, though nobody asks for them.
+const FORGET: Span = Span::from_secs(10);
+/// Lines about refusals in the log: ten a second, and after a while a hundred at once.
+const LINE: Span = Span::from_millis(100);
+const LINES_AT_ONCE: Span = Span::from_secs(10);
+
+/// What a router wants done.
+#[derive(Debug)]
+pub enum Output<'a> {
+    /// Send a packet to connections, each framed as it is framed. One that is gone meanwhile is passed over.
+    Deliver {
+        /// To whom, each once.
+        to: &'a [ConnId],
+        /// One OSC packet.
+        packet: &'a Packet,
+    },
+    /// Close a connection after what was sent to it.
+    Close(ConnId),
+    /// Give this to a thread, and what its [`HashJob::run`] returns to [`Router::hashed`]. There are never more than two.
+    Hash(HashJob),
+}
+
+/// A group, as far as it is anybody's business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupReport<'a> {
+    /// Its name, whatever text that is.
+    pub name: &'a [u8],
+    /// Users.
+    pub users: usize,
+    /// Connections of these users.
+    pub connections: usize,
+}
+
+/// See the module.
+pub struct Router {
+    config: RouterConfig,
+    secret: Secret,
+    conns: FxHashMap<ConnId, Conn>,
+    groups: Groups,
+    jobs: Jobs,
+    timers: Timers,
+    clock: RouterClock,
+    outbox: Outbox,
+    tally: RouterTally,
+    lines: Allowance,
+    next_forget: LocalTime,
+    /// What [`Router::poll`] lends.
+    lent: (Vec<ConnId>, Packet),
+}
+
+impl Router {
+    /// A router without connections. `secret` is a random key, drawn at every start.
+    pub fn new(config: RouterConfig, secret: Key, start: WallAnchor) -> Router {
+        let secret = Secret::new(secret);
+        Router {
+            config,
+            conns: FxHashMap::default(),
+            groups: Groups::default(),
+            jobs: Jobs::default(),
+            timers: Timers::new(start.local),
+            clock: RouterClock::new(start, secret.draw("id"), secret.draw("session")),
+            outbox: Outbox::default(),
+            tally: RouterTally::default(),
+            lines: Allowance::new(start.local),
+            next_forget: start.local + FORGET,
+            lent: (Vec::new(), Packet::default()),
+            secret,
+        }
+    }
+
+    /// A connection was opened.
+    pub fn open(&mut self, conn: ConnId, peer: SocketAddr, now: LocalTime) {
+        self.tally.opened += 1;
+        self.conns.insert(conn, Conn::new(peer, now));
+        self.watch(conn);
+    }
+
+    /// A connection is closed, by whomever, or its peer has sent all it wanted to, which is the same here. One that the router
+    /// wanted closed is forgotten already.
+    pub fn close(&mut self, conn: ConnId, now: LocalTime) {
+        self.forget(conn, now);
+    }
+
+    /// A packet came.
+    pub fn handle(&mut self, conn: ConnId, now: LocalTime, packet: &[u8]) {
+        let Some(known) = self.conns.get_mut(&conn) else { return };
+        known.heard = now;
+        if let Some(rate) = self.config.rate
+            && !known.may_send(now, rate, packet.len())
+        {
+            return self.refuse(conn, Refusal::Rate, now);
+        }
+        self.deal(conn, packet, now);
+    }
+
+    /// The answer to [`Output::Hash`].
+    pub fn hashed(&mut self, ticket: u64, result: HashResult, now: LocalTime) {
+        self.answered(ticket, result, now);
+    }
+
+    /// Goes on with time.
+    pub fn tick(&mut self, now: WallAnchor) {
+        self.clock.look(now);
+        let now = now.local;
+        while let Some(due) = self.timers.pop(now) {
+            match due {
+                Due::Conn(conn) => self.check_on(conn, now),
+                Due::List(group) => self.list(group, now),
+            }
+        }
+        if !now.is_before(self.next_forget) {
+            self.next_forget = now + FORGET;
+            self.groups.forget(now);
+        }
+    }
+
+    /// When the next tick is due.
+    pub fn deadline(&self) -> Option<LocalTime> {
+        let look = self.clock.next_look();
+        let forget = if self.next_forget.is_before(look) { self.next_forget } else { look };
+        match self.timers.first() {
+            Some(first) if first.is_before(forget) => Some(first),
+            _ => Some(forget),
+        }
+    }
+
+    /// The next thing to do, as of `now`. What is said about time is stamped with it: send it at once.
+    pub fn poll(&mut self, now: LocalTime) -> Option<Output<'_>> {
+        while let Some(out) = self.outbox.pop() {
+            let (to, packet) = match out {
+                Out::Close(conn) => return Some(Output::Close(conn)),
+                Out::Deliver(to, packet) => (to, packet),
+                Out::Pong(conn, asked) => match self.clock.answer(asked, now) {
+                    Ok(packet) => (To::One(conn), packet.into()),
+                    Err(error) => {
+                        tracing::error!("cannot write a message about time: {error}");
+                        continue;
+                    }
+                },
+            };
+            to.list(&mut self.lent.0);
+            if !self.lent.0.is_empty() {
+                self.tally.deliveries += self.lent.0.len() as u64;
+                self.lent.1 = packet;
+                return Some(Output::Deliver { to: &self.lent.0, packet: &self.lent.1 });
+            }
+        }
+        self.lent.1 = Packet::default();
+        self.jobs.next(&mut self.groups, &self.secret).map(Output::Hash)
+    }
+
+    /// Closes everybody, telling those who want to know that the router stops.
+    pub fn stop(&mut self, now: LocalTime) {
+        let mut conns: Vec<ConnId> = self.conns.keys().copied().collect();
+        conns.sort_unstable();
+        conns.into_iter().for_each(|conn| self.expel(conn, Refusal::Stopping, now));
+    }
+
+    /// What it counted.
+    pub fn tally(&self) -> &RouterTally {
+        &self.tally
+    }
+
+    /// The groups there are, in no order.
+    pub fn groups(&self) -> impl Iterator<Item = GroupReport<'_>> {
+        self.groups.iter().map(|group| GroupReport {
+            name: &group.name,
+            users: group.users().len(),
+            connections: group.users().iter().map(|user| user.conns.len()).sum(),
+        })
+    }
+
+    /// Users of all groups.
+    pub fn users(&self) -> usize {
+        self.groups.users()
+    }
+
+    /// The time it gives.
+    pub fn estimate(&self) -> ClockEstimate {
+        self.clock.estimate()
+    }
+
+    /// Deals with a packet that may be dealt with.
+    fn deal(&mut self, conn: ConnId, packet: &[u8], now: LocalTime) {
+        let Some(known) = self.conns.get_mut(&conn) else { return };
+        match (&mut known.joining, known.seat) {
+            (Some(joining), _) => {
+                if !joining.hold(packet) {
+                    self.expel(conn, Refusal::Held, now);
+                }
+            }
+            (None, Some(seat)) => self.post(conn, seat, packet, now),
+            (None, None) => self.first(conn, packet, now),
+        }
+    }
+
+    /// Sets when a connection is to be looked at again.
+    fn watch(&mut self, conn: ConnId) {
+        let Some(known) = self.conns.get_mut(&conn) else { return };
+        let after = if known.seat.is_some() { self.config.idle } else { Some(self.config.registration) };
+        let due = after.map(|after| known.heard + after);
+        let before = std::mem::replace(&mut known.due, due);
+        before.into_iter().for_each(|before| self.timers.unset(before, Due::Conn(conn)));
+        due.into_iter().for_each(|due| self.timers.set(due, Due::Conn(conn)));
+    }
+
+    /// Looks at a connection that may have been silent for too long.
+    fn check_on(&mut self, conn: ConnId, now: LocalTime) {
+        let Some(known) = self.conns.get_mut(&conn) else { return };
+        known.due = None;
+        match (known.seat, self.config.idle) {
+            // It waits for us.
+            _ if known.joining.is_some() => {}
+            (None, _) => self.expel(conn, Refusal::RegistrationTimeout, now),
+            (Some(_), Some(idle)) if now - known.heard >= idle => self.expel(conn, Refusal::Idle, now),
+            (Some(_), _) => self.watch(conn),
+        }
+    }
+
+    /// Closes a connection.
+    fn expel(&mut self, conn: ConnId, why: Refusal, now: LocalTime) {
+        self.refuse(conn, why, now);
+        self.send(Out::Close(conn));
+        self.forget(conn, now);
+    }
+
+    /// Counts a refusal, logs it if it is the first of its kind there, and tells who wants to know.
+    fn refuse(&mut self, conn: ConnId, why: Refusal, now: LocalTime) {
+        self.tally.refused[why.index()] += 1;
+        let Some(known) = self.conns.get_mut(&conn) else { return };
+        if known.is_news(why) {
+            if self.lines.take(now, LINE, LINES_AT_ONCE) {
+                tracing::warn!("{conn} from {}: {why}", known.peer);
+            } else {
+                self.tally.unlogged += 1;
+            }
+        }
+        if !(known.errors || self.config.tell_errors) {
+            return;
+        }
+        if known.may_be_told(now) {
+            let reason = wire::error(&why.to_string()).into();
+            self.send(Out::Deliver(To::One(conn), reason));
+        } else {
+            self.tally.untold += 1;
+        }
+    }
+
+    /// Queues something. `false` if there was no room: then it is counted.
+    fn send(&mut self, out: Out) -> bool {
+        let fits = self.outbox.push(out);
+        self.tally.lost += u64::from(!fits);
+        fits
+    }
+}

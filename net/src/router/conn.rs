@@ -1,0 +1,121 @@
+//! [`Conn`]: what a router knows of a connection.
+//!
+//! Not for: the socket (`tcp`), nor who sits where (`groups`).
+
+use super::config::Rate;
+use super::groups::Seat;
+use super::refusal::Refusal;
+use super::request::Request;
+use crate::allowance::Allowance;
+use downbeat_sync::{LocalTime, Span};
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use zeroize::Zeroizing;
+
+/// Packets that wait while a password is checked: so many, of so many bytes together.
+const HELD_PACKETS: usize = 256;
+const HELD_BYTES: usize = 64 << 10;
+/// Reasons told to one client: ten a second, and after a while twenty at once.
+const REASON: Span = Span::from_millis(100);
+const REASONS_AT_ONCE: Span = Span::from_secs(2);
+
+/// See the module.
+pub(super) struct Conn {
+    pub(super) peer: SocketAddr,
+    pub(super) seat: Option<Seat>,
+    /// The address that answered its registration: nobody else may send it.
+    pub(super) registered: Box<[u8]>,
+    /// Which state of its group's list it knows.
+    pub(super) knows: u64,
+    /// It asked to be told why.
+    pub(super) errors: bool,
+    /// Its registration waits for a password to be checked.
+    pub(super) joining: Option<Box<Joining>>,
+    /// When it is to be looked at.
+    pub(super) due: Option<LocalTime>,
+    /// When it sent something.
+    pub(super) heard: LocalTime,
+    packets: Allowance,
+    bytes: Allowance,
+    reasons: Allowance,
+    /// What was logged of it: a bit for each kind.
+    logged: u32,
+}
+
+/// A registration that waits, and what came after it.
+pub(super) struct Joining {
+    pub(super) request: Request,
+    held: VecDeque<Zeroizing<Vec<u8>>>,
+    bytes: usize,
+}
+
+impl Conn {
+    pub(super) fn new(peer: SocketAddr, now: LocalTime) -> Conn {
+        let allowance = Allowance::new(now);
+        Conn {
+            peer,
+            seat: None,
+            registered: Box::default(),
+            knows: 0,
+            errors: false,
+            joining: None,
+            due: None,
+            heard: now,
+            packets: allowance,
+            bytes: allowance,
+            reasons: allowance,
+            logged: 0,
+        }
+    }
+
+    /// Whether its rate allows for a packet of so many bytes.
+    pub(super) fn may_send(&mut self, now: LocalTime, rate: Rate, bytes: usize) -> bool {
+        let [packet, bytes] = rate.cost(bytes);
+        self.packets.take(now, packet, Rate::BURST) && self.bytes.take(now, bytes, Rate::BURST)
+    }
+
+    /// Whether it may be told another reason.
+    pub(super) fn may_be_told(&mut self, now: LocalTime) -> bool {
+        self.reasons.take(now, REASON, REASONS_AT_ONCE)
+    }
+
+    /// Whether this is the first of its kind, and to be logged.
+    pub(super) fn is_news(&mut self, why: Refusal) -> bool {
+        let bit = 1 << why.index();
+        let is_news = self.logged & bit == 0;
+        self.logged |= bit;
+        is_news
+    }
+
+    /// Of whose computer it is, as far as that can be told: an IPv6 network of 64 bits is one.
+    pub(super) fn origin(&self) -> IpAddr {
+        match self.peer.ip() {
+            IpAddr::V6(address) => {
+                let network = u128::from(address) >> 64 << 64;
+                IpAddr::V6(Ipv6Addr::from(network))
+            }
+            address => address,
+        }
+    }
+}
+
+impl Joining {
+    pub(super) fn new(request: Request) -> Joining {
+        Joining { request, held: VecDeque::new(), bytes: 0 }
+    }
+
+    /// Keeps a packet for later, if there is room.
+    pub(super) fn hold(&mut self, packet: &[u8]) -> bool {
+        let fits = self.held.len() < HELD_PACKETS && self.bytes + packet.len() <= HELD_BYTES;
+        if fits {
+            self.bytes += packet.len();
+            self.held.push_back(Zeroizing::new(packet.to_vec()));
+        }
+        fits
+    }
+
+    /// What was kept, in order.
+    pub(super) fn held(self) -> VecDeque<Zeroizing<Vec<u8>>> {
+        self.held
+    }
+}

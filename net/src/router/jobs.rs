@@ -1,0 +1,129 @@
+//! [`Jobs`]: passwords that wait to be hashed or checked, and whose turn it is.
+//!
+//! Checks come first, for somebody waits for them; of those, each computer's turn comes round, so that one that floods the
+//! router with wrong passwords delays the others by one check and not by all of its own. Hashes are made one at a time when
+//! there is nothing to check. Not for: what a result changes (`door`).
+
+use super::account::AccountId;
+use super::groups::{Groups, Holder};
+use super::hashing::{HashJob, PasswordHash};
+use super::secret::{Digest, Secret};
+use crate::endpoint::ConnId;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Checks that wait: all, and of one computer.
+const WAITING: usize = 1_024;
+const WAITING_OF_ONE: usize = 256;
+/// Jobs the thread is given at once: one that it does, and the next.
+const AT_ONCE: usize = 2;
+
+/// A password that is to be checked, or is being hashed or checked.
+pub(super) struct Job {
+    pub(super) holder: Holder,
+    pub(super) account: AccountId,
+    pub(super) digest: Digest,
+    /// Who waits for it.
+    pub(super) waiters: Vec<ConnId>,
+    origin: Option<IpAddr>,
+    /// When its turn comes: after all of earlier rounds.
+    round: u64,
+    ticket: u64,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Jobs {
+    checks: Vec<(Job, PasswordHash)>,
+    /// Accounts without a hash, the oldest first.
+    unhashed: BTreeMap<AccountId, Holder>,
+    /// What the thread was given.
+    given: Vec<Job>,
+    round: u64,
+    tickets: u64,
+}
+
+impl Jobs {
+    /// Notes an account without a hash.
+    pub(super) fn hash_later(&mut self, account: AccountId, holder: Holder) {
+        self.unhashed.insert(account, holder);
+    }
+
+    /// Forgets an account.
+    pub(super) fn drop_account(&mut self, account: AccountId) {
+        self.unhashed.remove(&account);
+    }
+
+    /// Has a password checked for a connection. Those who say the same to the same account wait for one answer. `false` if too
+    /// much waits already.
+    pub(super) fn check(
+        &mut self,
+        holder: Holder,
+        account: AccountId,
+        digest: &Digest,
+        hash: PasswordHash,
+        (conn, origin): (ConnId, IpAddr),
+    ) -> bool {
+        let waiting = self.checks.iter_mut().map(|(job, _)| job).chain(&mut self.given);
+        let mut same = waiting.filter(|job| job.account == account && job.digest.is(digest));
+        if let Some(job) = same.next() {
+            job.waiters.push(conn);
+            return true;
+        }
+        let of_one = self.checks.iter().filter(|(job, _)| job.origin == Some(origin)).count();
+        if self.checks.len() >= WAITING || of_one >= WAITING_OF_ONE {
+            return false;
+        }
+        let round = self.round + of_one as u64;
+        let (digest, ticket) = (digest.clone(), self.ticket());
+        let job = Job { holder, account, digest, waiters: vec![conn], origin: Some(origin), round, ticket };
+        self.checks.push((job, hash));
+        true
+    }
+
+    /// A connection waits no longer. What nobody waits for need not be checked.
+    pub(super) fn give_up(&mut self, conn: ConnId) {
+        let waiting = self.checks.iter_mut().map(|(job, _)| job).chain(&mut self.given);
+        waiting.for_each(|job| job.waiters.retain(|waiter| *waiter != conn));
+        self.checks.retain(|(job, _)| !job.waiters.is_empty());
+    }
+
+    /// What the thread should do next, if it is not busy.
+    pub(super) fn next(&mut self, groups: &mut Groups, secret: &Secret) -> Option<HashJob> {
+        if self.given.len() >= AT_ONCE {
+            return None;
+        }
+        let turn = |(_, (job, _)): &(usize, &(Job, PasswordHash))| (job.round, job.ticket);
+        if let Some((at, _)) = self.checks.iter().enumerate().min_by_key(turn) {
+            let (job, hash) = self.checks.swap_remove(at);
+            self.round = self.round.max(job.round);
+            let given = HashJob::verify(job.ticket, job.digest.clone(), hash);
+            self.given.push(job);
+            return Some(given);
+        }
+        if self.given.iter().any(|job| job.origin.is_none()) {
+            return None;
+        }
+        while let Some((account, holder)) = self.unhashed.pop_first() {
+            let known = groups.account_mut(holder).filter(|known| known.id == account);
+            let Some(digest) = known.and_then(|known| known.unhashed().cloned()) else { continue };
+            let ticket = self.ticket();
+            let given = HashJob::hash(ticket, digest.clone(), secret.salt(ticket));
+            let job = Job { holder, account, digest, waiters: Vec::new(), origin: None, round: 0, ticket };
+            self.given.push(job);
+            return Some(given);
+        }
+        None
+    }
+
+    /// The job whose result came.
+    pub(super) fn take(&mut self, ticket: u64) -> Option<Job> {
+        let at = self.given.iter().position(|job| job.ticket == ticket)?;
+        Some(self.given.swap_remove(at))
+    }
+
+    fn ticket(&mut self) -> u64 {
+        self.tickets += 1;
+        self.tickets
+    }
+}
