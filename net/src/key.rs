@@ -1,4 +1,4 @@
-//! [`Key`]: the secret an ensemble shares, and the seals made with it.
+//! [`Key`]: the secret an ensemble shares, or a router keeps, and the seals made with it.
 //!
 //! A seal is HMAC-SHA-256 (RFC 2104) cut to 16 bytes. It is compared in constant time, and the key is never printed. Not for:
 //! hiding anything; neither time nor music is a secret.

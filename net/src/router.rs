@@ -1,9 +1,54 @@
 //! [`Router`]: groups over TCP. Clients meet in password-protected groups, and what one sends goes to all others of its group.
 //!
-//! It speaks the protocol of tcposcrouter 0.2.0 (B. Gola), whose clients need no change. Sans-io: it is told of connections,
-//! packets and the time, and asked what to do next. After every call, or after some, ask [`Router::poll`] until it has nothing
-//! more; call [`Router::tick`] at [`Router::deadline`] at the latest. Not for: sockets and framing (`tcp`), nor the thread that
-//! hashes ([`HashJob::run`]).
+//! It speaks the protocol of tcposcrouter 0.2.0, whose clients need no change. Sans-io: it is told of connections, packets and
+//! the time, and asked what to do next. After every call, or after some, ask [`Router::poll`] until it has nothing more; call
+//! [`Router::tick`] at [`Router::deadline`] at the latest. Not for: sockets and framing (`tcp`), nor the thread that hashes
+//! ([`HashJob::run`]).
+//!
+//! # What clients say
+//!
+//! | address | arguments | does |
+//! |---|---|---|
+//! | `/oscrouter/register` | user, its password, group, its password; id; `errors` | has to come first; the first who names a group or a user defines its password |
+//! | `/oscrouter/private` | user, address, anything | to all connections of one user of the group |
+//! | `/oscrouter/ping` | anything | nothing: whoever pings is not idle |
+//! | `/sync/time`, `/sync/time/ii`, `/sync/time/s` | anything | tells the time, as a node does |
+//! | `/sync/ping` | as of a peer (`timing`) | tells the time to whoever measures it |
+//! | any other | anything | to all other users of the group, on all of their connections |
+//!
+//! # What the router says
+//!
+//! | address | arguments | when |
+//! |---|---|---|
+//! | `/oscrouter/register/USER/ID` | none | the registration is granted; ID is 0 if there was none |
+//! | `/oscrouter/userlist` | names, in the order of their first login | after a registration, and when the list changes |
+//! | `/oscrouter/private` | the sender's name, then address and arguments as they were sent | a private message came |
+//! | `/oscrouter/error` | a sentence ([`Refusal`]) | something was refused, or the connection is about to be closed: to those whose registration had `errors` as its sixth argument, or to all ([`RouterConfig::tell_errors`]) |
+//! | `/sync/time/reply` and so on, `/sync/pong` | | the question came |
+//!
+//! # Where it differs from tcposcrouter
+//!
+//! | what | there | here |
+//! |---|---|---|
+//! | packets | read and written anew: `t` and the whole message lost, `d` becomes `f`, `h` `i`, `S` `c` `I` dropped, a bundle taken apart and its timetag lost | forwarded byte for byte: every type, even unknown ones, bundles, nesting, timetags |
+//! | a timetag in the future | stops the router for all until then | nobody waits |
+//! | private messages in a bundle | lose the timetag | arrive in a bundle of the same timetag, if it is not "at once" |
+//! | a bundle of messages to the router and others | taken apart | what is for the router is taken out, the rest forwarded as it stood |
+//! | registering again | forwarded to the group, with the passwords | a registration: one gets another answer, or moves to another group or user; if it is refused, the connection is closed, as at first |
+//! | registering twice, in two groups, or without a user password | leaves users behind that never go, and delivers twice | every connection has one seat; empty user names and passwords are refused |
+//! | `/oscrouter/userlist`, `/oscrouter/register/..`, `/oscrouter/error` from a client | forwarded: anybody can tell who is there | refused, the whole packet with it |
+//! | address patterns | `/oscrouter/priv*` goes to all, secrets and all | a pattern that means one command is that command; one that means several, or anything only the router sends, is refused |
+//! | user list | twice to each at every change, and when nothing changed | once at a change; many changes at once are told in one, 20 ms later or, in a large group, 0.4 ms for each user later |
+//! | malformed packets | some are forwarded in part | dropped whole; the connection stays |
+//! | passwords | kept, compared and logged as they are | argon2 hashes with a salt each (`hashing`); names are compared by digests, in constant time |
+//! | why something was refused | nobody knows | whoever asks is told; all is counted by kind |
+//! | a dead client | stays until a write fails | goes after [`RouterConfig::idle`], if that is set |
+//! | how much | no limits | [`RouterConfig`]; names of 255 bytes, passwords of 1,024; bundles nested to 8 |
+//! | time | none | `/sync/time` and `/sync/ping` are answered, not forwarded |
+//!
+//! The log tells who came and went and what was refused, each kind once for a connection. What is in a packet, and passwords,
+//! it never tells.
+
 mod account;
 mod address;
 mod clock;
@@ -18,6 +63,8 @@ mod post;
 mod refusal;
 mod request;
 mod secret;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod wire;
 
@@ -45,9 +92,9 @@ pub type Packet = Arc<[u8]>;
 
 /// How often digests whose moment is over are wiped, though nobody asks for them.
 const FORGET: Span = Span::from_secs(10);
-/// Lines about refusals in the log: ten a second, and after a while a hundred at once.
+/// Lines in the log about connections: ten a second, and after a while a hundred at once.
 const LINE: Span = Span::from_millis(100);
-const LINES_AT_ONCE: Span = Span::from_secs(10);
+const LINES_AT_ONCE: Span = Span::from_ticks(100 * LINE.ticks());
 
 /// What a router wants done.
 #[derive(Debug)]
@@ -90,7 +137,7 @@ pub struct Router {
     lines: Allowance,
     next_forget: LocalTime,
     /// What [`Router::poll`] lends.
-    lent: (Vec<ConnId>, Packet),
+    lent: (Vec<ConnId>, Option<Packet>),
 }
 
 impl Router {
@@ -108,7 +155,7 @@ impl Router {
             tally: RouterTally::default(),
             lines: Allowance::new(start.local),
             next_forget: start.local + FORGET,
-            lent: (Vec::new(), Packet::default()),
+            lent: (Vec::new(), None),
             secret,
         }
     }
@@ -186,16 +233,17 @@ impl Router {
             to.list(&mut self.lent.0);
             if !self.lent.0.is_empty() {
                 self.tally.deliveries += self.lent.0.len() as u64;
-                self.lent.1 = packet;
-                return Some(Output::Deliver { to: &self.lent.0, packet: &self.lent.1 });
+                return Some(Output::Deliver { to: &self.lent.0, packet: self.lent.1.insert(packet) });
             }
         }
-        self.lent.1 = Packet::default();
+        self.lent.1 = None;
         self.jobs.next(&mut self.groups, &self.secret).map(Output::Hash)
     }
 
     /// Closes everybody, telling those who want to know that the router stops.
     pub fn stop(&mut self, now: LocalTime) {
+        // So that nobody is told that everybody goes.
+        self.groups = Groups::default();
         let mut conns: Vec<ConnId> = self.conns.keys().copied().collect();
         conns.sort_unstable();
         conns.into_iter().for_each(|conn| self.expel(conn, Refusal::Stopping, now));
@@ -218,6 +266,11 @@ impl Router {
     /// Users of all groups.
     pub fn users(&self) -> usize {
         self.groups.users()
+    }
+
+    /// Connections that are open, registered or not.
+    pub fn connections(&self) -> usize {
+        self.conns.len()
     }
 
     /// The time it gives.
@@ -273,22 +326,28 @@ impl Router {
     fn refuse(&mut self, conn: ConnId, why: Refusal, now: LocalTime) {
         self.tally.refused[why.index()] += 1;
         let Some(known) = self.conns.get_mut(&conn) else { return };
-        if known.is_news(why) {
-            if self.lines.take(now, LINE, LINES_AT_ONCE) {
-                tracing::warn!("{conn} from {}: {why}", known.peer);
-            } else {
-                self.tally.unlogged += 1;
-            }
+        let (peer, is_news) = (known.peer, known.is_news(why));
+        let tell = known.errors || self.config.tell_errors;
+        let may_be_told = tell && known.may_be_told(now);
+        if is_news && self.may_log(now) {
+            tracing::warn!("{conn} from {peer}: {why}");
         }
-        if !(known.errors || self.config.tell_errors) {
+        if !tell {
             return;
         }
-        if known.may_be_told(now) {
+        if may_be_told {
             let reason = wire::error(&why.to_string()).into();
             self.send(Out::Deliver(To::One(conn), reason));
         } else {
             self.tally.untold += 1;
         }
+    }
+
+    /// Whether there may be another line in the log: a flood of connections is none of lines.
+    fn may_log(&mut self, now: LocalTime) -> bool {
+        let may = self.lines.take(now, LINE, LINES_AT_ONCE);
+        self.tally.unlogged += u64::from(!may);
+        may
     }
 
     /// Queues something. `false` if there was no room: then it is counted.

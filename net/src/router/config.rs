@@ -55,8 +55,11 @@ impl Rate {
     /// What a packet costs, as the time in which it is earned: as a packet, and by its bytes. One larger than a burst costs a
     /// burst, or it could never be sent.
     pub(super) fn cost(self, bytes: usize) -> [Span; 2] {
+        // Rounded down, so that as much as is allowed is.
         let of = |amount: usize, each_second: u32| {
-            Span::from_ratio(amount as i128, i128::from(each_second.max(1))).min(Rate::BURST)
+            let ticks =
+                Span::from_secs(1).ticks().saturating_mul(amount as i64) / i64::from(each_second.max(1));
+            Span::from_ticks(ticks).min(Rate::BURST)
         };
         [of(1, self.packets), of(bytes, self.bytes)]
     }

@@ -13,11 +13,11 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use zeroize::Zeroizing;
 
 /// Packets that wait while a password is checked: so many, of so many bytes together.
-const HELD_PACKETS: usize = 256;
-const HELD_BYTES: usize = 64 << 10;
+const HELD_PACKETS: usize = 64;
+const HELD_BYTES: usize = 16 << 10;
 /// Reasons told to one client: ten a second, and after a while twenty at once.
 const REASON: Span = Span::from_millis(100);
-const REASONS_AT_ONCE: Span = Span::from_secs(2);
+const REASONS_AT_ONCE: Span = Span::from_ticks(20 * REASON.ticks());
 
 /// See the module.
 pub(super) struct Conn {

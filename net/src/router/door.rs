@@ -9,6 +9,7 @@ use super::groups::{Holder, Left, Seat};
 use super::hashing::HashResult;
 use super::out::{Out, To};
 use super::request::{self, Request};
+use super::secret::Tag;
 use super::timers::Due;
 use super::{Refusal, Router, address, wire};
 use crate::endpoint::ConnId;
@@ -139,11 +140,10 @@ impl Router {
             }
         }
         self.tally.registered += 1;
-        tracing::info!(
-            "{conn} from {peer} is {} in group {}",
-            request.user.escape_ascii(),
-            request.group.escape_ascii()
-        );
+        if self.may_log(now) {
+            let [user, group] = [&request.user, &request.group].map(|name| name.escape_ascii());
+            tracing::info!("{conn} from {peer} is {user} in group {group}");
+        }
         self.send(Out::Deliver(To::One(conn), answer.into()));
         if let Some(group) = self.groups.get_mut(seat.group) {
             let (list, version) = (group.list(), group.version);
@@ -184,9 +184,8 @@ impl Router {
             HashResult::Verified(false) if job.holder.user.is_none() => Some(Refusal::GroupPassword),
             HashResult::Verified(false) => Some(Refusal::UserPassword),
             HashResult::Failed => {
-                if let Some(account) = account.filter(|account| account.unhashed().is_some()) {
-                    self.jobs.hash_later(account.id, job.holder);
-                }
+                // An account that has no hash goes on without: its digest is kept.
+                tracing::error!("a password could not be hashed");
                 Some(Refusal::Busy)
             }
         };
@@ -217,6 +216,13 @@ impl Router {
 
     /// Takes a connection from a seat.
     fn vacate(&mut self, conn: ConnId, seat: Seat, now: LocalTime) {
+        if self.may_log(now)
+            && let Some(group) = self.groups.get(seat.group)
+            && let Some(user) = group.user(seat.user)
+        {
+            let [user, group] = [&user.name, &group.name].map(|name| name.escape_ascii());
+            tracing::info!("{conn} is no longer {user} in group {group}");
+        }
         match self.groups.leave(seat, conn) {
             Left::Same => {}
             Left::User(account) => {
@@ -248,7 +254,7 @@ impl Router {
     }
 
     /// Tells those of a group who is there that do not know yet.
-    pub(super) fn list(&mut self, tag: super::secret::Tag, now: LocalTime) {
+    pub(super) fn list(&mut self, tag: Tag, now: LocalTime) {
         let Some(group) = self.groups.get_mut(tag) else { return };
         let (list, version, roster) = (group.list(), group.version, group.roster());
         group.due = None;

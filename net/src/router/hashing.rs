@@ -21,18 +21,18 @@ const HASH: usize = 32;
 /// What is kept of a password.
 #[derive(Clone)]
 pub struct PasswordHash {
-    salt: [u8; 16],
-    hash: Zeroizing<[u8; HASH]>,
+    pub(super) salt: [u8; 16],
+    pub(super) hash: Zeroizing<[u8; HASH]>,
 }
 
 /// A password to be hashed, or checked.
 pub struct HashJob {
     ticket: u64,
-    digest: Digest,
-    work: Work,
+    pub(super) digest: Digest,
+    pub(super) work: Work,
 }
 
-enum Work {
+pub(super) enum Work {
     Hash { salt: [u8; 16] },
     Verify(PasswordHash),
 }

@@ -5,11 +5,14 @@
 use super::address::{self, Meaning};
 use super::groups::Seat;
 use super::out::{Out, To};
-use super::{Refusal, Router, wire};
+use super::{Packet, Refusal, Router, wire};
 use crate::endpoint::ConnId;
 use crate::osc::{self, Message, OscError, Timed};
 use crate::time_reply::TimeForm;
 use downbeat_sync::LocalTime;
+
+/// How often a packet's patterns are compared with somebody's address: a bundle of thousands in a large group must not stop all.
+const CHECKS: usize = 16_384;
 
 /// What there is in a packet.
 #[derive(Default)]
@@ -56,11 +59,14 @@ impl Router {
 
     fn contents(&self, seat: Seat, packet: &[u8]) -> Result<Contents, OscError> {
         let mut contents = Contents::default();
+        let mut checks = CHECKS;
         for timed in osc::read(packet).any_tags() {
             let address = timed?.message.address();
             match meaning(packet, address) {
                 Meaning::Group => contents.others = true,
-                Meaning::Perhaps if self.answers_somebody(seat, address) => contents.reserved = true,
+                Meaning::Perhaps if self.answers_somebody(seat, address, &mut checks) => {
+                    contents.reserved = true
+                }
                 Meaning::Perhaps => contents.others = true,
                 Meaning::Reserved => contents.reserved = true,
                 Meaning::Register => contents.registers = true,
@@ -72,20 +78,22 @@ impl Router {
         Ok(contents)
     }
 
-    /// Whether a pattern means the answer to the registration of somebody of a group.
-    fn answers_somebody(&self, seat: Seat, pattern: &[u8]) -> bool {
+    /// Whether a pattern means the answer to the registration of somebody of a group. It is said to if there are no more checks.
+    fn answers_somebody(&self, seat: Seat, pattern: &[u8], checks: &mut usize) -> bool {
         let users = self.groups.get(seat.group).map_or(&[][..], |group| group.users());
         let mut conns = users.iter().flat_map(|user| &user.conns).filter_map(|conn| self.conns.get(conn));
-        conns.any(|known| address::means(pattern, &known.registered))
+        conns.any(|known| {
+            let is_out_of_checks = *checks == 0;
+            *checks = checks.saturating_sub(1);
+            is_out_of_checks || address::means(pattern, &known.registered)
+        })
     }
 
-    fn forward(&mut self, conn: ConnId, seat: Seat, packet: super::Packet, now: LocalTime) {
+    fn forward(&mut self, conn: ConnId, seat: Seat, packet: Packet, now: LocalTime) {
         let Some(group) = self.groups.get_mut(seat.group) else { return };
         let to = To::Others(group.roster(), seat.user);
         self.tally.forwarded += 1;
-        if !self.send(Out::Deliver(to, packet)) {
-            self.refuse(conn, Refusal::Overload, now);
-        }
+        self.deliver(conn, to, packet, now);
     }
 
     fn obey(&mut self, conn: ConnId, seat: Seat, packet: &[u8], timed: &Timed<'_>, now: LocalTime) {
@@ -125,7 +133,12 @@ impl Router {
         };
         let to = To::These(user.conns.as_slice().into());
         self.tally.private += 1;
-        if !self.send(Out::Deliver(to, packet.into())) {
+        self.deliver(conn, to, packet.into(), now);
+    }
+
+    /// Has a packet of this connection delivered.
+    fn deliver(&mut self, conn: ConnId, to: To, packet: Packet, now: LocalTime) {
+        if !self.send(Out::Deliver(to, packet)) {
             self.refuse(conn, Refusal::Overload, now);
         }
     }

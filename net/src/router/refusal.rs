@@ -132,7 +132,7 @@ pub struct RouterTally {
     pub deliveries: u64,
     /// Passwords hashed or checked by a thread.
     pub hashed: u64,
-    /// Reasons that were not logged, because there were too many.
+    /// Lines that are not in the log, because there were too many.
     pub unlogged: u64,
     /// Reasons that were not told to their client, because there were too many.
     pub untold: u64,

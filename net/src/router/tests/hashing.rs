@@ -1,0 +1,187 @@
+//! Passwords: when they are hashed and checked, and what that costs others.
+
+use super::*;
+use crate::router::account::MOMENT;
+
+#[test]
+fn a_real_hash_knows_its_password_and_no_other() {
+    let digest = |password: &[u8]| Secret::new(Key::new(&[1; 16]).unwrap()).group_digest(b"g", password);
+    let HashResult::Hashed(hash) = HashJob::hash(1, digest(b"right"), [3; 16]).run() else {
+        panic!("it is made")
+    };
+    let verify = |password| HashJob::verify(2, digest(password), hash.clone()).run();
+    assert!(matches!(verify(b"right"), HashResult::Verified(true)));
+    assert!(matches!(verify(b"wrong"), HashResult::Verified(false)));
+    let HashResult::Hashed(other) = HashJob::hash(1, digest(b"right"), [4; 16]).run() else {
+        panic!("it is made")
+    };
+    assert_ne!(hash.hash, other.hash, "another salt, another hash");
+    assert_eq!(
+        format!("{hash:?} {:?}", HashJob::hash(5, digest(b"x"), [0; 16])),
+        "PasswordHash(..) HashJob(5)"
+    );
+}
+
+#[test]
+fn from_register_to_register_as_in_life() {
+    let mut lab = Lab::new();
+    lab.hashing = Hashing::Real;
+    let alice = lab.join("alice");
+    assert_eq!(lab.router.tally().hashed, 2, "the group's and hers");
+    lab.pass(MOMENT);
+    let again = lab.join("alice");
+    assert_eq!(lab.router.tally().hashed, 4);
+    let other = lab.connect();
+    lab.say(other, &register("alice", "pW", "g", "gpw"));
+    assert!(!lab.is_open(other));
+    assert_eq!(lab.router.tally().hashed, 5, "the group's password was right a moment ago");
+    assert!(lab.is_open(alice) && lab.is_open(again));
+}
+
+#[test]
+fn the_first_is_let_in_before_the_hash_and_others_by_it_after() {
+    let mut lab = Lab::new();
+    lab.join("alice");
+    lab.join("bob");
+    lab.join("alice");
+    assert_eq!(lab.jobs.len(), 1, "one hash at a time");
+    lab.hash_all(Hashing::Quick);
+    assert_eq!((lab.jobs.len(), lab.router.tally().hashed), (0, 3), "the group's, and two users'");
+    let late = MOMENT - Span::from_ticks(1);
+    lab.pass(late);
+    lab.join("alice");
+    assert_eq!(lab.router.tally().hashed, 3, "that was right a moment ago");
+    lab.pass(Span::from_ticks(1));
+    let client = lab.connect();
+    lab.say(client, &register("alice", "pw", "g", "gpw"));
+    lab.nothing_came(&[client]);
+    lab.hash_all(Hashing::Quick);
+    assert_eq!(lab.heard(client)[0], registered("alice", 7));
+    assert_eq!(lab.router.tally().hashed, 5);
+}
+
+#[test]
+fn whoever_left_is_not_hashed() {
+    let mut lab = Lab::new();
+    let alice = lab.join("alice");
+    lab.leave(alice);
+    for _ in 0..100 {
+        let bob = lab.connect();
+        lab.say(bob, &register("bob", "pw", "h", "gpw"));
+        lab.leave(bob);
+    }
+    lab.hash_all(Hashing::Quick);
+    assert_eq!(lab.router.tally().hashed, 1, "what was under way");
+    assert_eq!(lab.groups(), []);
+}
+
+#[test]
+fn those_who_say_the_same_wait_for_one_answer() {
+    let mut lab = Lab::new();
+    lab.join("alice");
+    lab.hash_all(Hashing::Quick);
+    lab.pass(MOMENT);
+    let before = lab.router.tally().hashed;
+    let many: Vec<Client> = (0..100).map(|_| lab.connect()).collect();
+    for (n, client) in many.iter().enumerate() {
+        lab.say(*client, &register(&format!("u{n}"), "pw", "g", if n % 10 == 9 { "wrong" } else { "gpw" }));
+    }
+    lab.leave(many[0]);
+    assert_eq!(lab.jobs.len(), 2);
+    while let Some(job) = lab.jobs.pop_front() {
+        let ticket = job.ticket();
+        lab.router.hashed(ticket, quick(&job), lab.now);
+    }
+    assert_eq!(lab.router.tally().hashed - before, 2, "one for each password");
+    lab.pump();
+    assert_eq!(many.iter().filter(|client| lab.is_open(**client)).count(), 89);
+    assert_eq!(lab.groups(), [("g".into(), 90, 90)]);
+}
+
+#[test]
+fn a_flood_of_wrong_passwords_delays_others_by_one_check() {
+    let mut lab = Lab::new();
+    lab.join("alice");
+    lab.hash_all(Hashing::Quick);
+    lab.pass(MOMENT);
+    let flood: Vec<Client> = (0..400).map(|_| lab.connect_as(Framing::Length, [10, 0, 0, 66])).collect();
+    for (n, client) in flood.iter().enumerate() {
+        lab.say(*client, &register("x", "pw", "g", &format!("guess {n}")));
+    }
+    // Two are under way, and of one computer so many may wait.
+    assert_eq!(lab.refused(Refusal::Busy), 400 - 2 - 256);
+    let bob = lab.connect_as(Framing::Length, [10, 0, 0, 2]);
+    lab.say(bob, &register("bob", "pw", "g", "gpw"));
+    let mut checks = 0;
+    while lab.told(bob).is_empty() {
+        let job = lab.jobs.pop_front().expect("bob's is to be checked");
+        lab.router.hashed(job.ticket(), quick(&job), lab.now);
+        lab.pump();
+        checks += 1;
+    }
+    assert!(checks <= 4, "two under way, one of the flood's, his: {checks}");
+    assert!(lab.is_open(bob));
+}
+
+#[test]
+fn too_much_sent_while_a_password_is_checked_closes() {
+    for (packets, bytes, stays) in [(64, 8, true), (65, 8, false), (4, 4096, true), (5, 4096, false)] {
+        let mut lab = Lab::new();
+        let alice = lab.join("alice");
+        lab.hash_all(Hashing::Quick);
+        lab.pass(MOMENT);
+        lab.hush();
+        let bob = lab.connect();
+        lab.say(bob, &register("bob", "pw", "g", "gpw"));
+        let packet = [&b"/a\0\0,\0\0\0"[..], &vec![0; bytes - 8]].concat();
+        let packet = if bytes > 8 { message("/a", &[Arg::Blob(&vec![1; bytes - 12])]) } else { packet };
+        assert_eq!(packet.len(), bytes);
+        lab.say_all(bob, &vec![packet.clone(); packets]);
+        assert_eq!(lab.is_open(bob), stays, "{packets} of {bytes}");
+        lab.hash_all(Hashing::Quick);
+        let forwarded = lab.heard(alice).iter().filter(|heard| **heard == packet).count();
+        assert_eq!(forwarded, if stays { packets } else { 0 });
+        assert_eq!(lab.refused(Refusal::Held), u64::from(!stays));
+    }
+}
+
+#[test]
+fn who_leaves_while_a_password_is_checked_leaves_nothing() {
+    let mut lab = Lab::new();
+    let alice = lab.join("alice");
+    lab.hash_all(Hashing::Quick);
+    lab.pass(MOMENT);
+    let bob = lab.connect();
+    lab.say(bob, &register("bob", "pw", "g", "gpw"));
+    lab.leave(bob);
+    lab.leave(alice);
+    lab.hash_all(Hashing::Quick);
+    assert_eq!((lab.groups(), lab.router.connections(), lab.router.users()), (vec![], 0, 0));
+    // Meanwhile the group has gone: a wrong password founds it anew.
+    let mut lab = Lab::new();
+    let alice = lab.join("alice");
+    lab.hash_all(Hashing::Quick);
+    lab.pass(MOMENT);
+    let bob = lab.connect();
+    lab.say(bob, &register("bob", "pw", "g", "another"));
+    lab.leave(alice);
+    lab.hash_all(Hashing::Quick);
+    assert_eq!(lab.heard(bob)[0], registered("bob", 7));
+}
+
+#[test]
+fn five_hundred_who_join_one_group_cost_hardly_a_hash() {
+    let mut lab = Lab::new();
+    lab.join("alice");
+    lab.hash_all(Hashing::Quick);
+    lab.pass(MOMENT);
+    let clients: Vec<Client> = (0..500).map(|_| lab.connect()).collect();
+    for (n, client) in clients.iter().enumerate() {
+        lab.say(*client, &register(&format!("user{n}"), "pw", "g", "gpw"));
+        if n == 20 {
+            lab.hash_all(Hashing::Quick);
+        }
+    }
+    assert!(clients.iter().all(|client| lab.heard(*client).len() >= 2), "all are in, by one check");
+    assert_eq!(lab.router.users(), 501);
+}
