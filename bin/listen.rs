@@ -23,7 +23,7 @@ pub(crate) fn run(args: ListenArgs) -> anyhow::Result<()> {
     let mut sockets = Sockets::bind(args.bind, args.port, &args.multicast)
         .map_err(|error| cannot_listen(error, args.bind, args.port))?;
     if !args.tcp {
-        sockets.tcp = None;
+        sockets.tcp.clear();
     }
     let place = sockets.local_addr().context("cannot find out the port")?;
     let mut reactor = Reactor::new(sockets, clock, StreamLimits::default(), Arc::new(NetCounters::default()))

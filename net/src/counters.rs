@@ -21,6 +21,16 @@ pub struct NetCounters {
     pub sent_stamped: AtomicU64,
     /// Datagrams that could not be sent.
     pub unsent: AtomicU64,
+    /// Packets queued for connections.
+    pub delivered: AtomicU64,
+    /// Packets dropped because the other side did not read what it was sent.
+    pub dropped: AtomicU64,
+    /// Bytes received on connections.
+    pub received_bytes: AtomicU64,
+    /// Bytes written to connections.
+    pub sent_bytes: AtomicU64,
+    /// Connections accepted.
+    pub accepted: AtomicU64,
     /// Connections open now.
     pub connections: AtomicU32,
     /// Connections refused because there were too many.

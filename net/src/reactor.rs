@@ -5,8 +5,9 @@
 
 use crate::counters::NetCounters;
 use crate::endpoint::{ConnId, Endpoint};
+use crate::framing::Framing;
 use crate::group::Group;
-use crate::tcp::{Connections, StreamLimits};
+use crate::tcp::{Connections, Listener, StreamLimits};
 use crate::udp::{Backlog, UdpPort, bind_udp};
 use downbeat_sync::{Clock, LocalTime, Span, WallAnchor};
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -19,6 +20,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const BATCHES_PER_TURN: usize = 8;
 /// The longest sleep, for a handler that has no deadline.
 const LONGEST_WAIT: Span = Span::from_secs(1);
+
+/// What the poll tells at once.
+const EVENTS: usize = 1024;
 
 const WAKER: Token = Token(0);
 const UDP: Token = Token(1);
@@ -71,6 +75,13 @@ pub enum Outgoing<'a> {
         /// If the handler wants to know when it left: the cookie for [`Handler::on_sent`]. Datagrams only.
         stamp: Option<u64>,
     },
+    /// Send this OSC packet on each of these connections, framed as each is.
+    Deliver {
+        /// To whom.
+        to: &'a [ConnId],
+        /// One OSC packet.
+        packet: &'a [u8],
+    },
     /// Close this connection after what was sent to it.
     Close(ConnId),
 }
@@ -81,7 +92,7 @@ pub struct Sockets {
     /// Datagrams.
     pub udp: Option<std::net::UdpSocket>,
     /// Connections; the framing of each is recognised.
-    pub tcp: Option<std::net::TcpListener>,
+    pub tcp: Vec<Listener>,
     /// What is said to all nodes.
     pub group: Option<Group>,
 }
@@ -166,9 +177,9 @@ impl Sockets {
     /// # Errors
     /// When there is no socket, or the system does not tell.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        match (&self.udp, &self.tcp) {
+        match (&self.udp, self.tcp.first()) {
             (Some(udp), _) => udp.local_addr(),
-            (None, Some(tcp)) => tcp.local_addr(),
+            (None, Some(tcp)) => tcp.socket.local_addr(),
             (None, None) => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -180,7 +191,10 @@ impl Sockets {
             attempts -= 1;
             let udp = bind_udp(address, groups)?;
             match crate::tcp::bind_tcp(udp.local_addr()?) {
-                Ok(tcp) => return Ok(Sockets { udp: Some(udp), tcp: Some(tcp), group: None }),
+                Ok(socket) => {
+                    let tcp = vec![Listener { socket, framing: Framing::Length }];
+                    return Ok(Sockets { udp: Some(udp), tcp, group: None });
+                }
                 Err(error) if attempts == 0 || error.kind() != io::ErrorKind::AddrInUse => return Err(error),
                 Err(_) => {}
             }
@@ -228,7 +242,7 @@ impl Reactor {
             STREAMS,
         )?;
         let handle = Handle { stop: Arc::default(), waker };
-        let events = Events::with_capacity(256);
+        let events = Events::with_capacity(EVENTS);
         let membership = sockets.group;
         Ok(Reactor {
             poll,
@@ -257,7 +271,22 @@ impl Reactor {
         while !self.handle.stop.load(Ordering::Acquire) {
             self.turn(handler)?;
         }
-        self.streams.flush(handler);
+        self.streams.flush(self.clock.now(), handler);
+        Ok(())
+    }
+
+    /// Lets nobody in any more, writes what waits, closes every connection, and returns when all have read what they were
+    /// sent, but after so long in any case.
+    ///
+    /// # Errors
+    /// As [`Reactor::run`].
+    pub fn part(&mut self, handler: &mut impl Handler, patience: Span) -> io::Result<()> {
+        let until = self.clock.now() + patience;
+        self.obey(handler);
+        self.streams.close_all();
+        while !self.streams.is_empty() && self.clock.now().is_before(until) {
+            self.turn(handler)?;
+        }
         Ok(())
     }
 
@@ -295,6 +324,16 @@ impl Reactor {
             membership.look(self.clock.now());
         }
         handler.on_tick(self.clock.anchor());
+        self.obey(handler);
+        // Whom a connection's end concerns is told of it now.
+        while self.streams.flush(self.clock.now(), handler) {
+            self.obey(handler);
+        }
+        Ok(())
+    }
+
+    /// Does what the handler wants done.
+    fn obey(&mut self, handler: &mut impl Handler) {
         let mut is_timed = false;
         while let Some(outgoing) = handler.poll(self.clock.now()) {
             match outgoing {
@@ -302,7 +341,10 @@ impl Reactor {
                     is_timed |= stamp.is_some();
                     self.send(to, packet, stamp);
                 }
-                Outgoing::Send { to: Endpoint::Tcp(conn), packet, .. } => self.streams.send(conn, packet),
+                Outgoing::Send { to: Endpoint::Tcp(conn), packet, .. } => {
+                    self.streams.deliver(&[conn], packet);
+                }
+                Outgoing::Deliver { to, packet } => self.streams.deliver(to, packet),
                 Outgoing::Close(conn) => self.streams.close_after_flush(conn),
             }
         }
@@ -310,8 +352,6 @@ impl Reactor {
         if is_timed && let Some(udp) = &mut self.udp {
             udp.port.collect(&self.clock, &self.counters, |cookie, at| handler.on_sent(cookie, at));
         }
-        self.streams.flush(handler);
-        Ok(())
     }
 
     fn wait(&mut self, handler: &impl Handler) -> io::Result<()> {
@@ -320,8 +360,9 @@ impl Reactor {
         let timeout = if is_behind || self.streams.has_backlog() {
             Span::ZERO
         } else {
-            let until = handler.deadline().map(|deadline| deadline - self.clock.now());
-            until.unwrap_or(LONGEST_WAIT).clamp(Span::ZERO, LONGEST_WAIT)
+            let now = self.clock.now();
+            let until = [handler.deadline(), self.streams.deadline()].into_iter().flatten();
+            until.map(|deadline| deadline - now).fold(LONGEST_WAIT, Span::min).max(Span::ZERO)
         };
         match self.poll.poll(&mut self.events, Some(timeout.into())) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {

@@ -5,7 +5,7 @@
 use super::{END, ESC, ESC_END, ESC_ESC, Framing, MAX_LIMIT};
 
 /// Room a splitter keeps between packets, in bytes.
-const KEPT_CAPACITY: usize = 64 << 10;
+const KEPT_CAPACITY: usize = 4 << 10;
 
 /// What a splitter made of its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,255 @@
+//! [`Connection`]: one TCP connection: reads, splits, queues, writes, and ends.
+//!
+//! Not for: which connections there are and who has a turn (`tcp`), nor what packets mean.
+
+use super::frames::Frame;
+use super::outbound::{Outbound, Pool};
+use super::{Slow, StreamLimits};
+use crate::counters::NetCounters;
+use crate::endpoint::{ConnId, Endpoint};
+use crate::framing::{Framing, Split, Splitter};
+use crate::reactor::Handler;
+use downbeat_sync::Clock;
+use mio::event::Event;
+use mio::net::TcpStream;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::sync::atomic::Ordering;
+
+/// Read from a connection that is about to be closed before it is cut off (bytes).
+const LAST_WORDS: usize = 1 << 20;
+
+/// See the module.
+pub(super) struct Connection {
+    pub(super) id: ConnId,
+    pub(super) stream: TcpStream,
+    /// Used until the peer shows another.
+    framing: Framing,
+    splitter: Splitter,
+    outbound: Outbound,
+    pub(super) end: Option<End>,
+    /// The poll said that there is something to read, and not all of it was.
+    pub(super) readable: bool,
+    /// The poll said that the peer will send no more: what is there is to be read to its end.
+    hung_up: bool,
+    writable: bool,
+    /// The peer's end was read.
+    finished: bool,
+    /// Nothing more will be written.
+    shut: bool,
+    /// Packets were dropped since nothing waited, and that was logged.
+    behind: bool,
+    /// It stands in the list of those to read from.
+    pub(super) listed_to_read: bool,
+    /// It stands in the list of those to flush.
+    pub(super) listed_to_flush: bool,
+    /// The handler knows that it has ended.
+    pub(super) told: bool,
+    ignored: usize,
+}
+
+/// Why a connection is about to be closed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum End {
+    /// The handler wants it.
+    Asked,
+    /// The peer has sent all it wanted to, and may still read the answers.
+    Finished,
+    /// The client does not read what it is sent.
+    Slow,
+    /// It broke.
+    Gone,
+}
+
+impl Connection {
+    pub(super) fn new(id: ConnId, stream: TcpStream, framing: Framing, packet: usize) -> Connection {
+        Connection {
+            id,
+            stream,
+            framing,
+            splitter: Splitter::new(packet),
+            outbound: Outbound::default(),
+            end: None,
+            readable: true,
+            hung_up: false,
+            writable: true,
+            finished: false,
+            shut: false,
+            behind: false,
+            listed_to_read: false,
+            listed_to_flush: false,
+            told: false,
+            ignored: 0,
+        }
+    }
+
+    /// Takes note of what the poll said.
+    pub(super) fn ready(&mut self, event: &Event) {
+        self.hung_up |= event.is_read_closed() || event.is_error();
+        self.readable |= event.is_readable() || self.hung_up;
+        self.writable |= event.is_writable() || event.is_error();
+    }
+
+    /// How its packets are framed on the way out.
+    pub(super) fn framing(&self) -> Framing {
+        self.splitter.framing().unwrap_or(self.framing)
+    }
+
+    /// Whether a packet may be queued.
+    pub(super) fn takes_more(&self) -> bool {
+        !self.told && !matches!(self.end, Some(End::Asked | End::Slow | End::Gone))
+    }
+
+    /// Whether there is something to write, and a chance to.
+    pub(super) fn wants_flush(&self) -> bool {
+        self.end.is_some() || (self.writable && self.outbound.waiting() > 0)
+    }
+
+    /// Reads so many times. Returns how many bytes there were.
+    pub(super) fn receive(
+        &mut self,
+        reads: usize,
+        buffer: &mut [u8],
+        clock: &Clock,
+        counters: &NetCounters,
+        handler: &mut impl Handler,
+    ) -> usize {
+        let mut bytes = 0;
+        for _ in 0..reads {
+            match self.stream.read(buffer) {
+                Ok(0) => {
+                    self.finished = true;
+                    self.end.get_or_insert(End::Finished);
+                }
+                Ok(length) => {
+                    bytes += length;
+                    if self.end.is_some() {
+                        self.ignore(length);
+                    } else {
+                        self.split(&buffer[..length], clock, counters, handler);
+                    }
+                    // The poll tells of whatever comes from now on; only of an end that it has told of, it does not again.
+                    self.readable = length == buffer.len() || self.hung_up;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
+                Err(error) => self.fail(&error),
+            }
+            self.readable &= !self.finished && self.end != Some(End::Gone);
+            if !self.readable {
+                break;
+            }
+        }
+        bytes
+    }
+
+    fn split(&mut self, mut input: &[u8], clock: &Clock, counters: &NetCounters, handler: &mut impl Handler) {
+        let arrival = clock.now();
+        let spoiled_before = self.splitter.dropped();
+        let mut packets = 0;
+        let broken = loop {
+            match self.splitter.next(&mut input) {
+                Split::Packet(packet) => {
+                    packets += 1;
+                    handler.on_packet(arrival, Endpoint::Tcp(self.id), packet);
+                }
+                Split::More => break None,
+                Split::Broken(reason) => break Some(reason),
+            }
+        };
+        counters.stream_packets.fetch_add(packets, Ordering::Relaxed);
+        counters.spoiled.fetch_add(self.splitter.dropped() - spoiled_before, Ordering::Relaxed);
+        if let Some(reason) = broken {
+            counters.broken.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!("{} closed: {reason}", self.id);
+            self.end = Some(End::Gone);
+        }
+    }
+
+    /// What comes after the end was decided on is read, so that closing does not destroy what was sent, but not for ever.
+    fn ignore(&mut self, length: usize) {
+        self.ignored += length;
+        if self.ignored > LAST_WORDS {
+            self.end = Some(End::Gone);
+        }
+    }
+
+    /// Queues a packet.
+    pub(super) fn push(
+        &mut self,
+        frame: Frame<'_>,
+        limits: &StreamLimits,
+        counters: &NetCounters,
+        pool: &mut Pool,
+    ) {
+        if self.outbound.waiting() + frame.len() > limits.outbound {
+            // What fits in the socket is not waiting.
+            self.flush(counters, pool);
+            let waiting = self.outbound.waiting();
+            if waiting > 0 && waiting + frame.len() > limits.outbound {
+                return self.overflow(frame, limits, counters, pool);
+            }
+        }
+        self.outbound.push(frame, pool);
+    }
+
+    /// There is no room for a packet.
+    fn overflow(&mut self, frame: Frame<'_>, limits: &StreamLimits, counters: &NetCounters, pool: &mut Pool) {
+        match limits.slow {
+            Slow::CutOff => {
+                self.end.get_or_insert(End::Slow);
+            }
+            Slow::DropOldest => {
+                let dropped = self.outbound.drop_oldest(limits.outbound.saturating_sub(frame.len()), pool);
+                counters.dropped.fetch_add(dropped, Ordering::Relaxed);
+                self.outbound.push(frame, pool);
+                if !std::mem::replace(&mut self.behind, true) {
+                    tracing::warn!(
+                        "{} does not read fast enough: the oldest packets for it are dropped",
+                        self.id
+                    );
+                }
+            }
+        }
+    }
+
+    /// Writes what waits, as far as the socket takes it.
+    pub(super) fn flush(&mut self, counters: &NetCounters, pool: &mut Pool) {
+        let waiting = self.outbound.waiting();
+        if self.writable && waiting > 0 {
+            let stream = &mut self.stream;
+            let flushed = self.outbound.flush(pool, |slices| match slices {
+                [one] => stream.write(one),
+                many => stream.write_vectored(many),
+            });
+            counters.sent_bytes.fetch_add((waiting - self.outbound.waiting()) as u64, Ordering::Relaxed);
+            match flushed {
+                Ok(()) => self.behind = false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable = false,
+                Err(error) => self.fail(&error),
+            }
+        }
+    }
+
+    /// Whether nothing is left to do, for one that has ended. It ends as politely as it may: what waits is written first,
+    /// and what the peer still sends is read, for closing before would destroy what is on its way to it.
+    pub(super) fn is_over(&mut self) -> bool {
+        if !matches!(self.end, Some(End::Asked | End::Finished)) {
+            return true;
+        }
+        if self.outbound.waiting() > 0 {
+            return false;
+        }
+        if !self.finished && !std::mem::replace(&mut self.shut, true) {
+            return self.stream.shutdown(Shutdown::Write).is_err();
+        }
+        self.finished
+    }
+
+    fn fail(&mut self, error: &io::Error) {
+        tracing::debug!("{}: {error}", self.id);
+        if self.end != Some(End::Slow) {
+            self.end = Some(End::Gone);
+        }
+    }
+}
