@@ -1,9 +1,11 @@
 //! Flags as typed, and the help that explains them. Nothing is opened or looked up here.
 
 mod node;
+mod router;
 mod sim_clock;
 
 pub(crate) use node::NodeArgs;
+pub(crate) use router::RouterArgs;
 pub(crate) use sim_clock::SimClock;
 
 use crate::quantity::{self, Instant};
@@ -50,6 +52,8 @@ pub(crate) struct General {
 pub(crate) enum Command {
     /// Run an audio node: receive OSC over UDP and TCP, play it on the exact sample
     Node(Box<NodeArgs>),
+    /// Run a router: clients anywhere meet in groups over TCP, as with tcposcrouter
+    Router(Box<RouterArgs>),
     /// Send one OSC message, at once or stamped with an instant
     Send(SendArgs),
     /// Print the OSC that arrives, with its timetags and how late it is

@@ -14,6 +14,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
             "net/src/group.rs",
             "net/src/stamps.rs",
             "engine/src/device/priority.rs",
+            "bin/router/descriptors.rs",
         ],
     ),
     ("mio", &["net/src/reactor.rs", "net/src/tcp.rs", "net/src/tcp/", "net/src/udp.rs", "net/src/stamps.rs"]),
@@ -64,10 +65,11 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("ctrlc", &["bin/stop.rs"]),
     ("indicatif", &["bin/render.rs"]),
     ("jiff", &["bin/quantity.rs"]),
+    ("sd_notify", &["bin/router/service.rs"]),
     ("serde_json", &["bin/", "tests/"]),
-    ("tempfile", &["tests/"]),
+    ("tempfile", &["tests/", "bin/log/rotating.rs"]),
     ("toml", &["bin/config.rs", "bin/state.rs"]),
-    ("tracing_subscriber", &["bin/main.rs"]),
+    ("tracing_subscriber", &["bin/log.rs"]),
 ];
 
 /// Crates that may be used anywhere: words for errors and logs, and what only tests use.

@@ -16,6 +16,7 @@ mod node;
 mod readme;
 mod relay;
 mod render;
+mod router_cli;
 mod sealed;
 mod senders;
 

@@ -41,4 +41,6 @@ pub struct NetCounters {
     pub broken: AtomicU64,
     /// Packets of SLIP streams dropped for a bad escape.
     pub spoiled: AtomicU64,
+    /// Lines about connections that were not logged, because there were too many.
+    pub unlogged: AtomicU64,
 }

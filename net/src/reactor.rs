@@ -240,6 +240,7 @@ impl Reactor {
             Arc::clone(&counters),
             poll.registry().try_clone()?,
             STREAMS,
+            clock.now(),
         )?;
         let handle = Handle { stop: Arc::default(), waker };
         let events = Events::with_capacity(EVENTS);

@@ -7,6 +7,7 @@
 mod connection;
 mod frames;
 mod listener;
+mod log;
 mod outbound;
 
 use crate::counters::NetCounters;
@@ -16,12 +17,14 @@ use crate::reactor::Handler;
 use connection::{Connection, End};
 use downbeat_sync::{Clock, LocalTime, Span};
 use frames::Frames;
+use log::Log;
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use outbound::Pool;
 use socket2::{SockRef, TcpKeepalive};
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -106,6 +109,7 @@ pub(crate) struct Connections {
     buffer: Box<[u8]>,
     frames: Frames,
     pool: Pool,
+    log: Log,
 }
 
 /// A listener, and whether somebody stands before it.
@@ -131,6 +135,7 @@ impl Connections {
         counters: Arc<NetCounters>,
         registry: Registry,
         first_token: usize,
+        now: LocalTime,
     ) -> io::Result<Connections> {
         let mut doors = Vec::new();
         for (number, Listener { socket, framing }) in listeners.into_iter().enumerate() {
@@ -148,6 +153,7 @@ impl Connections {
             to_flush: Vec::new(),
             parting: VecDeque::new(),
             limits,
+            log: Log::new(now, Arc::clone(&counters)),
             counters,
             registry,
             first_token: first_token + doors.len(),
@@ -191,7 +197,7 @@ impl Connections {
     /// Accepts who is waiting and reads from those who sent something.
     pub(crate) fn receive(&mut self, clock: &Clock, handler: &mut impl Handler) {
         for door in 0..self.doors.len() {
-            self.welcome(door, handler);
+            self.welcome(door, clock.now(), handler);
         }
         let mut left = self.limits.turn;
         let each = left / SHARES;
@@ -276,14 +282,25 @@ impl Connections {
             let Some(conn) = find(&mut self.slots, id) else { continue };
             conn.listed_to_flush = false;
             conn.flush(&self.counters, &mut self.pool);
+            if conn.has_fallen_behind() {
+                self.log
+                    .warn(now, format_args!("{id} does not read fast enough: packets for it are dropped"));
+            }
             let Some(end) = conn.end else { continue };
             let is_news = !std::mem::replace(&mut conn.told, true);
             if is_news {
-                if end == End::Slow {
-                    tracing::warn!("{id} cut off: it does not read what it is sent");
-                    self.counters.cut.fetch_add(1, Ordering::Relaxed);
-                }
                 told = true;
+                match (end, conn.fault.take()) {
+                    (End::Slow, _) => {
+                        self.counters.cut.fetch_add(1, Ordering::Relaxed);
+                        self.log.warn(now, format_args!("{id} cut off: it does not read what it is sent"));
+                    }
+                    (End::Broken, fault) => {
+                        self.counters.broken.fetch_add(1, Ordering::Relaxed);
+                        self.log.warn(now, format_args!("{id} closed: {}", fault.unwrap_or_default()));
+                    }
+                    (End::Asked | End::Finished | End::Gone, _) => {}
+                }
                 handler.on_close(id);
             }
             if conn.is_over() {
@@ -306,7 +323,7 @@ impl Connections {
     }
 
     /// Lets in who stands before a door, but only so many that everybody else has a turn.
-    fn welcome(&mut self, door: usize, handler: &mut impl Handler) {
+    fn welcome(&mut self, door: usize, now: LocalTime, handler: &mut impl Handler) {
         for _ in 0..ACCEPTS_PER_TURN {
             let Some(Door { socket, framing, state }) = self.doors.get_mut(door) else { return };
             if *state == Knocking::Nobody {
@@ -318,7 +335,7 @@ impl Connections {
                     let (framing, peer) = (*framing, SocketAddr::new(peer.ip().to_canonical(), peer.port()));
                     if let Err(error) = self.admit(stream, framing, peer, handler) {
                         self.counters.refused.fetch_add(1, Ordering::Relaxed);
-                        self.turn_away(&format!("connection from {peer} refused: {error}"));
+                        self.turn_away(now, format_args!("connection from {peer} refused: {error}"));
                     }
                 }
                 Err(error) => match error.kind() {
@@ -327,16 +344,16 @@ impl Connections {
                     // Out of descriptors or memory.
                     _ => {
                         *state = Knocking::InVain;
-                        return self.turn_away(&format!("cannot accept a connection: {error}"));
+                        return self.turn_away(now, format_args!("cannot accept a connection: {error}"));
                     }
                 },
             }
         }
     }
 
-    fn turn_away(&mut self, why: &str) {
+    fn turn_away(&mut self, now: LocalTime, why: fmt::Arguments<'_>) {
         if !std::mem::replace(&mut self.turned_away, true) {
-            tracing::warn!("{why}");
+            self.log.warn(now, why);
         }
     }
 

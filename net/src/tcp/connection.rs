@@ -28,6 +28,8 @@ pub(super) struct Connection {
     splitter: Splitter,
     outbound: Outbound,
     pub(super) end: Option<End>,
+    /// What is wrong with what came, if something is.
+    pub(super) fault: Option<Box<str>>,
     /// The poll said that there is something to read, and not all of it was.
     pub(super) readable: bool,
     /// The poll said that the peer will send no more: what is there is to be read to its end.
@@ -37,8 +39,7 @@ pub(super) struct Connection {
     finished: bool,
     /// Nothing more will be written.
     shut: bool,
-    /// Packets were dropped since nothing waited, and that was logged.
-    behind: bool,
+    behind: Behind,
     /// It stands in the list of those to read from.
     pub(super) listed_to_read: bool,
     /// It stands in the list of those to flush.
@@ -46,6 +47,15 @@ pub(super) struct Connection {
     /// The handler knows that it has ended.
     pub(super) told: bool,
     ignored: usize,
+}
+
+/// Whether packets were dropped since the last time that nothing waited.
+#[derive(Clone, Copy, PartialEq)]
+enum Behind {
+    No,
+    /// And nobody was told yet.
+    News,
+    Known,
 }
 
 /// Why a connection is about to be closed.
@@ -57,7 +67,9 @@ pub(super) enum End {
     Finished,
     /// The client does not read what it is sent.
     Slow,
-    /// It broke.
+    /// What came makes no sense.
+    Broken,
+    /// It is no more.
     Gone,
 }
 
@@ -70,12 +82,13 @@ impl Connection {
             splitter: Splitter::new(packet),
             outbound: Outbound::default(),
             end: None,
+            fault: None,
             readable: true,
             hung_up: false,
             writable: true,
             finished: false,
             shut: false,
-            behind: false,
+            behind: Behind::No,
             listed_to_read: false,
             listed_to_flush: false,
             told: false,
@@ -97,7 +110,7 @@ impl Connection {
 
     /// Whether a packet may be queued.
     pub(super) fn takes_more(&self) -> bool {
-        !self.told && !matches!(self.end, Some(End::Asked | End::Slow | End::Gone))
+        !self.told && matches!(self.end, None | Some(End::Finished))
     }
 
     /// Whether there is something to write, and a chance to.
@@ -135,7 +148,7 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
                 Err(error) => self.fail(&error),
             }
-            self.readable &= !self.finished && self.end != Some(End::Gone);
+            self.readable &= !self.finished && !matches!(self.end, Some(End::Broken | End::Gone));
             if !self.readable {
                 break;
             }
@@ -160,9 +173,8 @@ impl Connection {
         counters.stream_packets.fetch_add(packets, Ordering::Relaxed);
         counters.spoiled.fetch_add(self.splitter.dropped() - spoiled_before, Ordering::Relaxed);
         if let Some(reason) = broken {
-            counters.broken.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!("{} closed: {reason}", self.id);
-            self.end = Some(End::Gone);
+            self.fault = Some(reason.to_string().into());
+            self.end = Some(End::Broken);
         }
     }
 
@@ -203,14 +215,20 @@ impl Connection {
                 let dropped = self.outbound.drop_oldest(limits.outbound.saturating_sub(frame.len()), pool);
                 counters.dropped.fetch_add(dropped, Ordering::Relaxed);
                 self.outbound.push(frame, pool);
-                if !std::mem::replace(&mut self.behind, true) {
-                    tracing::warn!(
-                        "{} does not read fast enough: the oldest packets for it are dropped",
-                        self.id
-                    );
+                if self.behind == Behind::No {
+                    self.behind = Behind::News;
                 }
             }
         }
+    }
+
+    /// Whether it has begun to lose packets; said once.
+    pub(super) fn has_fallen_behind(&mut self) -> bool {
+        let is_news = self.behind == Behind::News;
+        if is_news {
+            self.behind = Behind::Known;
+        }
+        is_news
     }
 
     /// Writes what waits, as far as the socket takes it.
@@ -224,7 +242,8 @@ impl Connection {
             });
             counters.sent_bytes.fetch_add((waiting - self.outbound.waiting()) as u64, Ordering::Relaxed);
             match flushed {
-                Ok(()) => self.behind = false,
+                Ok(()) if self.behind == Behind::Known => self.behind = Behind::No,
+                Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable = false,
                 Err(error) => self.fail(&error),
             }

@@ -5,7 +5,7 @@
 use crate::framing::Framing;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Connections that wait to be accepted, at most; the system may grant fewer.
 const ACCEPT_BACKLOG: i32 = 1024;
@@ -34,4 +34,26 @@ pub fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     socket.bind(&SockAddr::from(address))?;
     socket.listen(ACCEPT_BACKLOG)?;
     Ok(socket.into())
+}
+
+impl Listener {
+    /// Binds one; port 0 takes a free one. Without an address: every address of this host, IPv6 and IPv4, or IPv4 alone where
+    /// the host has no IPv6.
+    ///
+    /// # Errors
+    /// When the port is taken, or the address is not this host's.
+    pub fn bind(address: Option<IpAddr>, port: u16, framing: Framing) -> io::Result<Listener> {
+        let socket = match address {
+            Some(address) => bind_tcp(SocketAddr::new(address, port)),
+            None => {
+                bind_tcp(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)).or_else(|error| {
+                    match error.kind() {
+                        io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => Err(error),
+                        _ => bind_tcp(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)),
+                    }
+                })
+            }
+        };
+        Ok(Listener { socket: socket?, framing })
+    }
 }

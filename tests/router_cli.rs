@@ -1,0 +1,285 @@
+//! `downbeat router` as a program: its ports, its figures, its log, systemd, and how it ends.
+//!
+//! Not for: what it does with packets, which the router's own tests and a comparison with tcposcrouter show.
+
+use crate::lab::osc::{bundle, message};
+use crate::lab::{Lab, PATIENCE, Process};
+use rosc::OscType;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpStream, UdpSocket};
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
+
+/// A running router, and where it is.
+struct Router {
+    process: Process,
+    by_length: u16,
+    by_slip: u16,
+    http: String,
+}
+
+impl Router {
+    fn start(lab: &Lab, flags: &[&str]) -> Router {
+        Router::spawn(lab.spawn(Router::args(flags)))
+    }
+
+    fn args<'a>(flags: &[&'a str]) -> Vec<&'a str> {
+        [&["router", "--osc-port", "0", "--osc11-port", "0", "--metrics", "127.0.0.1:0"], flags].concat()
+    }
+
+    fn spawn(mut process: Process) -> Router {
+        let ready = process.wait_for("router is ready on");
+        let port = |what: &str| {
+            let place = ready.split(", ").find(|place| place.ends_with(what)).expect("it listens");
+            let place = place.trim_end_matches(what).rsplit_once(':').expect("it has a port").1;
+            place.parse().expect("a port is a number")
+        };
+        let (by_length, by_slip) = (port(" (OSC 1.0)"), port(" (OSC 1.1)"));
+        let http = ready.split("http://").nth(1).expect("it answers HTTP");
+        let http = http.trim_end_matches("/metrics").to_owned();
+        Router { process, by_length, by_slip, http }
+    }
+
+    /// What it answers to an HTTP question.
+    fn ask(&self, question: &str) -> String {
+        let mut stream = TcpStream::connect(&self.http).expect("it answers HTTP");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        stream.write_all(question.as_bytes()).expect("it listens");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers, and closes");
+        answer
+    }
+
+    /// Waits until a figure is so high.
+    fn wait_for(&self, line: &str) {
+        let start = Instant::now();
+        loop {
+            let page = self.ask("GET /metrics HTTP/1.0\r\n\r\n");
+            if page.lines().any(|found| found == format!("downbeat_router_{line}")) {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "{page}");
+        }
+    }
+}
+
+/// A client whose packets are framed by length.
+struct Client(TcpStream);
+
+impl Client {
+    fn connect(host: &str, port: u16) -> Client {
+        let stream = TcpStream::connect((host, port)).expect("the router listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        Client(stream)
+    }
+
+    fn member(router: &Router, user: &str) -> Client {
+        let mut client = Client::connect("127.0.0.1", router.by_length);
+        client.register(user, &[]);
+        client
+    }
+
+    /// Registers in group `band`, and waits for the answer and the list of users.
+    fn register(&mut self, user: &str, more: &[&str]) {
+        let words = [&[user, "geheim", "band", "streng geheim", "7"], more].concat();
+        let words: Vec<_> = words.into_iter().map(|word| OscType::String(word.into())).collect();
+        self.send(&message("/oscrouter/register", words));
+        assert_eq!(self.receive(), Some(message(&format!("/oscrouter/register/{user}/7"), [])));
+        let list = self.receive().expect("the list comes");
+        assert!(list.starts_with(b"/oscrouter/userlist\0"));
+    }
+
+    fn send(&mut self, packet: &[u8]) {
+        let length = (packet.len() as u32).to_be_bytes();
+        self.0.write_all(&[&length, packet].concat()).expect("the router reads");
+    }
+
+    /// The next packet, or `None` at the end.
+    fn receive(&mut self) -> Option<Vec<u8>> {
+        let mut length = [0; 4];
+        match self.0.read_exact(&mut length) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return None,
+            other => other.expect("a packet or the end comes"),
+        }
+        let mut packet = vec![0; u32::from_be_bytes(length) as usize];
+        self.0.read_exact(&mut packet).expect("it comes whole");
+        Some(packet)
+    }
+
+    /// The next packet that is no list of users.
+    fn heard(&mut self) -> Option<Vec<u8>> {
+        loop {
+            match self.receive() {
+                Some(packet) if packet.starts_with(b"/oscrouter/userlist\0") => {}
+                other => return other,
+            }
+        }
+    }
+}
+
+#[test]
+fn clients_of_every_port_framing_and_family_meet() {
+    let lab = Lab::new();
+    let mut router = Router::start(&lab, &[]);
+    let mut first = Client::member(&router, "anna");
+    let host = if UdpSocket::bind("[::1]:0").is_ok() { "::1" } else { "127.0.0.1" };
+    let mut second = Client::connect(host, router.by_slip);
+    second.register("bert", &[]);
+    let mut third = TcpStream::connect(("127.0.0.1", router.by_slip)).expect("the router listens");
+    third.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    let words = ["carl", "geheim", "band", "streng geheim"].map(|word| OscType::String(word.into()));
+    let registers = [&b"\xc0"[..], &message("/oscrouter/register", words), b"\xc0"].concat();
+    third.write_all(&registers).expect("the router reads");
+
+    let packet = bundle(0xee00_c0db_1234_5678, [message("/kick", [OscType::Double(0.5), OscType::Nil])]);
+    router.wait_for("users 3");
+    first.send(&packet);
+    assert_eq!(second.heard(), Some(packet.clone()));
+    let escaped: Vec<u8> = packet.iter().fold(Vec::new(), |mut escaped, byte| {
+        match byte {
+            0xc0 => escaped.extend(b"\xdb\xdc"),
+            0xdb => escaped.extend(b"\xdb\xdd"),
+            plain => escaped.push(*plain),
+        }
+        escaped
+    });
+    let mut heard = Vec::new();
+    while !heard.ends_with(&[&b"\xc0"[..], &escaped, b"\xc0"].concat()) {
+        let mut byte = [0];
+        third.read_exact(&mut byte).expect("it comes");
+        heard.extend(byte);
+    }
+    assert!(router.process.interrupt().success());
+}
+
+#[test]
+fn it_tells_how_it_is() {
+    let lab = Lab::new();
+    let router = Router::start(&lab, &[]);
+    let _member = Client::member(&router, "anna");
+    assert!(router.ask("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").ends_with("\r\n\r\nok\n"));
+    let page = router.ask("GET /metrics HTTP/1.1\r\n\r\n");
+    assert!(page.starts_with("HTTP/1.1 200 OK\r\n"));
+    assert!(
+        page.contains(
+            "\n# TYPE downbeat_router_registered_total counter\ndownbeat_router_registered_total 1\n"
+        )
+    );
+    assert!(page.contains("\ndownbeat_router_groups 1\n"));
+    assert!(page.contains("\ndownbeat_router_refused_total{reason=\"user_password\"} 0\n"));
+    assert!(router.ask("GET / HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 404 "));
+    assert!(router.ask("DELETE /metrics HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 405 "));
+    // Whoever says nothing, or too much, holds nobody up for long.
+    let _silent = TcpStream::connect(&router.http).expect("it answers HTTP");
+    assert!(router.ask(&format!("GET /{} HTTP/1.0\r\n\r\n", "x".repeat(3_000))).starts_with("HTTP/1.1 404 "));
+    router.wait_for("connections 1");
+}
+
+#[test]
+fn it_stops_in_good_order() {
+    let lab = Lab::new();
+    let mut router = Router::start(&lab, &["--max-outbound", "8000000", "--max-packet", "8000000"]);
+    let mut sender = Client::member(&router, "anna");
+    let mut receiver = Client::member(&router, "bert");
+    let mut curious = Client::connect("127.0.0.1", router.by_length);
+    curious.register("carl", &["errors"]);
+    let large = message("/large", [OscType::Blob(vec![7; 6_000_000])]);
+    sender.send(&large);
+    router.wait_for("forwarded_total 1");
+    let start = Instant::now();
+    router.process.signal("TERM");
+    assert_eq!(receiver.heard(), Some(large.clone()), "what was on its way arrives");
+    assert_eq!(receiver.heard(), None);
+    assert_eq!(curious.heard(), Some(large));
+    assert!(curious.heard().expect("it is told").starts_with(b"/oscrouter/error\0"));
+    assert_eq!((curious.heard(), sender.heard()), (None, None));
+    assert!(TcpStream::connect(("127.0.0.1", router.by_length)).is_err(), "nobody is let in any more");
+    // Whoever does not leave does not keep it.
+    assert!(router.process.wait().success());
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[test]
+fn systemd_hears_that_it_is_ready_lives_and_stops() {
+    let lab = Lab::new();
+    let path = lab.path("notify");
+    let systemd = UnixDatagram::bind(&path).expect("the folder takes a socket");
+    systemd.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    let hear = || {
+        let mut buffer = [0; 256];
+        let length = systemd.recv(&mut buffer).expect("it tells something");
+        String::from_utf8_lossy(&buffer[..length]).trim_end().to_owned()
+    };
+    let mut command = lab.command(Router::args(&[]));
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "300000").env_remove("WATCHDOG_PID");
+    let mut router = Router::spawn(Process::spawn(command));
+    assert_eq!([hear(), hear(), hear()], ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]);
+    router.process.signal("TERM");
+    let end = std::iter::repeat_with(hear).find(|word| word != "WATCHDOG=1");
+    assert_eq!(end.as_deref(), Some("STOPPING=1"));
+    assert!(router.process.wait().success());
+}
+
+#[test]
+fn the_log_tells_who_came_and_no_secret() {
+    let lab = Lab::new();
+    let mut router = Router::start(&lab, &["-vv", "--log-dir", "new/folder"]);
+    let mut sender = Client::member(&router, "anna");
+    let mut receiver = Client::member(&router, "bert");
+    sender.send(&message("/melody", [OscType::String("private thoughts".into())]));
+    receiver.heard();
+    let mut wrong = Client::connect("127.0.0.1", router.by_length);
+    let words = ["anna", "guesswork", "band", "streng geheim", "1"].map(|word| OscType::String(word.into()));
+    wrong.send(&message("/oscrouter/register", words));
+    assert_eq!(wrong.receive(), None);
+    assert!(router.process.interrupt().success());
+    let log = std::fs::read_to_string(lab.path("new/folder/router.log")).expect("there is a log");
+    assert!(log.contains("anna") && log.contains("wrong password"), "{log}");
+    for secret in ["geheim", "guesswork", "melody", "thoughts"] {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
+}
+
+#[test]
+fn five_hundred_who_come_at_once_are_let_in() {
+    let lab = Lab::new();
+    let mut router = Router::start(&lab, &["--connections", "2000"]);
+    let mut clients: Vec<_> = (0..500).map(|_| Client::connect("127.0.0.1", router.by_length)).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        let words = [format!("user{number}"), "pw".into(), "band".into(), "pw".into(), number.to_string()];
+        client.send(&message("/oscrouter/register", words.map(OscType::String)));
+    }
+    for (number, client) in clients.iter_mut().enumerate() {
+        let wanted = message(&format!("/oscrouter/register/user{number}/{number}"), []);
+        assert_eq!(client.receive(), Some(wanted));
+    }
+    let whole = message(
+        "/oscrouter/userlist",
+        (0..500).map(|n| OscType::String(format!("user{n}"))).collect::<Vec<_>>(),
+    );
+    for client in &mut clients {
+        while client.receive().expect("the list comes").len() < whole.len() {}
+    }
+    drop(clients);
+    router.wait_for("connections 0");
+    assert!(router.process.interrupt().success());
+}
+
+#[test]
+fn what_cannot_be_is_said() {
+    let lab = Lab::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let port = taken.local_addr().expect("it has a port").port().to_string();
+    for (args, code, says) in [
+        (&["--disable-osc10", "--disable-osc11"][..], 2, "no port left"),
+        (&["--slow", "never"], 2, "drop-oldest"),
+        (&["--idle", "5"], 2, "200ms"),
+        (&["--bind", "127.0.0.1", "--osc-port", &port], 1, &port),
+        (&["--osc-port", "0", "--osc11-port", "0", "--metrics", &format!("127.0.0.1:{port}")], 1, "HTTP"),
+        (&["--log-dir", "/dev/null/folder"], 1, "/dev/null/folder"),
+    ] {
+        let output = lab.run([&["router"], args].concat());
+        assert_eq!(output.code, Some(code), "{args:?}: {}", output.stderr);
+        assert!(output.stderr.contains(says), "{args:?}: {}", output.stderr);
+    }
+}
