@@ -6,6 +6,7 @@
 //! ```
 
 mod board;
+mod certificate;
 mod descriptors;
 mod edge;
 mod hasher;
@@ -21,7 +22,7 @@ use crate::stop;
 use anyhow::Context;
 use downbeat_net::framing::Framing;
 use downbeat_net::router::Router;
-use downbeat_net::{Key, Listener, NetCounters, Reactor, Sockets};
+use downbeat_net::{Key, Layers, Listener, NetCounters, Reactor, Sockets};
 use downbeat_sync::{Clock, Span};
 use edge::Edge;
 use hasher::Hasher;
@@ -66,14 +67,22 @@ pub(crate) fn run(args: RouterArgs, clock: Clock) -> anyhow::Result<()> {
 
 /// All listeners, and what they are for.
 fn listen(args: &RouterArgs) -> anyhow::Result<(Vec<Listener>, Vec<String>)> {
+    let files = args.tls_cert.as_deref().zip(args.tls_key.as_deref());
+    let tls = files.map(|(chain, key)| certificate::load(chain, key)).transpose()?;
+    let [length, slip] = [Framing::Length, Framing::Slip].map(Layers::from);
+    let websocket = Layers { websocket: true, ..length.clone() };
     let wanted = [
-        (!args.disable_osc10, args.osc_port, Framing::Length, "OSC 1.0"),
-        (!args.disable_osc11, args.osc11_port, Framing::Slip, "OSC 1.1"),
+        ((!args.disable_osc10).then_some(args.osc_port), length.clone(), "OSC 1.0"),
+        ((!args.disable_osc11).then_some(args.osc11_port), slip, "OSC 1.1"),
+        (args.tls_port, Layers { tls: tls.clone(), ..length }, "TLS"),
+        (args.ws_port, websocket.clone(), "WebSocket"),
+        (args.wss_port, Layers { tls, ..websocket }, "WebSocket over TLS"),
     ];
     let (mut listeners, mut places) = (Vec::new(), Vec::new());
-    for (_, port, framing, name) in wanted.into_iter().filter(|(is_wanted, ..)| *is_wanted) {
-        let listener = Listener::bind(args.bind, port, framing)
-            .map_err(|error| cannot_listen(error, args.bind, port))?;
+    for (port, layers, name) in wanted {
+        let Some(port) = port else { continue };
+        let listener =
+            Listener::bind(args.bind, port, layers).map_err(|error| cannot_listen(error, args.bind, port))?;
         let place = listener.socket.local_addr().context("cannot find out the port")?;
         places.push(format!("tcp {place} ({name})"));
         listeners.push(listener);

@@ -51,6 +51,9 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("argon2", &["net/src/router/hashing.rs"]),
     ("ctutils", &["net/src/router/hashing.rs", "net/src/router/secret.rs"]),
     ("zeroize", &["net/src/router/"]),
+    // Transports.
+    ("rustls", &["net/src/tcp/tls.rs", "net/src/tcp/tests.rs", "net/src/tcp/transport/tests.rs"]),
+    ("tungstenite", &["net/src/tcp/websocket.rs", "net/src/tcp/tests.rs", "net/src/tcp/transport/tests.rs"]),
     // Seals.
     ("hmac", &["net/src/key.rs"]),
     ("sha2", &["net/src/key.rs"]),

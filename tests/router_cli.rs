@@ -3,16 +3,23 @@
 //! Not for: what it does with packets, which the router's own tests and a comparison with tcposcrouter show.
 
 use crate::lab::osc::{bundle, message};
-use crate::lab::{Lab, PATIENCE, Process};
+use crate::lab::{Lab, PATIENCE, Process, repository};
 use rosc::OscType;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tungstenite::Message;
 
 /// A running router, and where it is.
 struct Router {
     process: Process,
+    /// What it says of itself when it is ready.
+    ready: String,
     by_length: u16,
     by_slip: u16,
     http: String,
@@ -29,15 +36,19 @@ impl Router {
 
     fn spawn(mut process: Process) -> Router {
         let ready = process.wait_for("router is ready on");
-        let port = |what: &str| {
-            let place = ready.split(", ").find(|place| place.ends_with(what)).expect("it listens");
-            let place = place.trim_end_matches(what).rsplit_once(':').expect("it has a port").1;
-            place.parse().expect("a port is a number")
-        };
-        let (by_length, by_slip) = (port(" (OSC 1.0)"), port(" (OSC 1.1)"));
         let http = ready.split("http://").nth(1).expect("it answers HTTP");
         let http = http.trim_end_matches("/metrics").to_owned();
-        Router { process, by_length, by_slip, http }
+        let mut router = Router { process, ready, by_length: 0, by_slip: 0, http };
+        (router.by_length, router.by_slip) = (router.port("OSC 1.0"), router.port("OSC 1.1"));
+        router
+    }
+
+    /// The port for this.
+    fn port(&self, what: &str) -> u16 {
+        let what = format!(" ({what})");
+        let mut places = self.ready.split(", ").filter_map(|place| place.strip_suffix(&what));
+        let place = places.next().expect("it listens");
+        place.rsplit_once(':').expect("it has a port").1.parse().expect("a port is a number")
     }
 
     /// What it answers to an HTTP question.
@@ -64,13 +75,17 @@ impl Router {
 }
 
 /// A client whose packets are framed by length.
-struct Client(TcpStream);
+struct Client<S = TcpStream>(S);
+
+fn connect(host: &str, port: u16) -> TcpStream {
+    let stream = TcpStream::connect((host, port)).expect("the router listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    stream
+}
 
 impl Client {
     fn connect(host: &str, port: u16) -> Client {
-        let stream = TcpStream::connect((host, port)).expect("the router listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
-        Client(stream)
+        Client(connect(host, port))
     }
 
     fn member(router: &Router, user: &str) -> Client {
@@ -78,12 +93,12 @@ impl Client {
         client.register(user, &[]);
         client
     }
+}
 
+impl<S: Read + Write> Client<S> {
     /// Registers in group `band`, and waits for the answer and the list of users.
     fn register(&mut self, user: &str, more: &[&str]) {
-        let words = [&[user, "geheim", "band", "streng geheim", "7"], more].concat();
-        let words: Vec<_> = words.into_iter().map(|word| OscType::String(word.into())).collect();
-        self.send(&message("/oscrouter/register", words));
+        self.send(&registers(user, more));
         assert_eq!(self.receive(), Some(message(&format!("/oscrouter/register/{user}/7"), [])));
         let list = self.receive().expect("the list comes");
         assert!(list.starts_with(b"/oscrouter/userlist\0"));
@@ -117,6 +132,13 @@ impl Client {
     }
 }
 
+/// Registers in group `band`.
+fn registers(user: &str, more: &[&str]) -> Vec<u8> {
+    let words = [&[user, "geheim", "band", "streng geheim", "7"], more].concat();
+    let words: Vec<_> = words.into_iter().map(|word| OscType::String(word.into())).collect();
+    message("/oscrouter/register", words)
+}
+
 #[test]
 fn clients_of_every_port_framing_and_family_meet() {
     let lab = Lab::new();
@@ -125,11 +147,8 @@ fn clients_of_every_port_framing_and_family_meet() {
     let host = if UdpSocket::bind("[::1]:0").is_ok() { "::1" } else { "127.0.0.1" };
     let mut second = Client::connect(host, router.by_slip);
     second.register("bert", &[]);
-    let mut third = TcpStream::connect(("127.0.0.1", router.by_slip)).expect("the router listens");
-    third.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
-    let words = ["carl", "geheim", "band", "streng geheim"].map(|word| OscType::String(word.into()));
-    let registers = [&b"\xc0"[..], &message("/oscrouter/register", words), b"\xc0"].concat();
-    third.write_all(&registers).expect("the router reads");
+    let mut third = connect("127.0.0.1", router.by_slip);
+    third.write_all(&[b"\xc0", &registers("carl", &[])[..], b"\xc0"].concat()).expect("the router reads");
 
     let packet = bundle(0xee00_c0db_1234_5678, [message("/kick", [OscType::Double(0.5), OscType::Nil])]);
     router.wait_for("users 3");
@@ -150,6 +169,71 @@ fn clients_of_every_port_framing_and_family_meet() {
         heard.extend(byte);
     }
     assert!(router.process.interrupt().success());
+}
+
+/// A session that trusts the tests' authority.
+fn tls_session() -> ClientConnection {
+    let authority = std::fs::read(repository("net/tests/tls/ca.pem")).expect("it is there");
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(&authority).expect("it is one")).expect("it is one");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.expect("there are some").with_root_certificates(roots).with_no_client_auth();
+    let name = "localhost".try_into().expect("it is a name");
+    ClientConnection::new(Arc::new(config), name).expect("a session can begin")
+}
+
+#[test]
+fn encrypted_clients_and_browsers_meet_the_others() {
+    let lab = Lab::new();
+    let install = |name: &str| {
+        for file in ["cert.pem", "key.pem"] {
+            let text = std::fs::read(repository("net/tests/tls/").join(format!("{name}{file}")));
+            lab.write(file, text.expect("it is there"));
+        }
+    };
+    install("");
+    let flags = ["--tls-port", "0", "--ws-port", "0", "--wss-port", "0"];
+    let files = ["--tls-cert", "cert.pem", "--tls-key", "key.pem"];
+    let mut router = Router::start(&lab, &[&flags[..], &files].concat());
+    let mut plain = Client::member(&router, "anna");
+    let tls = || StreamOwned::new(tls_session(), connect("127.0.0.1", router.port("TLS")));
+    let mut encrypted = Client(tls());
+    encrypted.register("bert", &[]);
+    let socket = connect("127.0.0.1", router.port("WebSocket"));
+    let (mut browser, _) = tungstenite::client("ws://localhost/", socket).expect("it is one");
+    browser.send(Message::binary(registers("carl", &[]))).expect("the router reads");
+    let socket = StreamOwned::new(tls_session(), connect("127.0.0.1", router.port("WebSocket over TLS")));
+    let (mut safe_browser, _) = tungstenite::client("wss://localhost/", socket).expect("it is one");
+    safe_browser.send(Message::binary(registers("dora", &[]))).expect("the router reads");
+    router.wait_for("users 4");
+
+    let packet = bundle(0xee00_0000_1234_5678, [message("/kick", [OscType::Double(0.5)])]);
+    plain.send(&packet);
+    assert_eq!(encrypted.heard(), Some(packet.clone()));
+    while browser.read().expect("it comes") != Message::binary(packet.clone()) {}
+    while safe_browser.read().expect("it comes") != Message::binary(packet.clone()) {}
+    safe_browser.send(Message::binary(packet.clone())).expect("the router reads");
+    assert_eq!(plain.heard(), Some(packet.clone()));
+
+    // A new certificate is shown without a restart; connections that are there stay.
+    let shown = || {
+        let mut stream = tls();
+        stream.conn.complete_io(&mut stream.sock).expect("it is the authority's");
+        stream.conn.peer_certificates().expect("it shows some")[0].clone()
+    };
+    let first = shown();
+    install("other-");
+    let start = Instant::now();
+    while shown() == first {
+        assert!(start.elapsed() < PATIENCE, "the certificate stays the old one");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    router.process.signal("TERM");
+    assert_eq!((encrypted.heard(), encrypted.heard()), (Some(packet), None));
+    let end = std::iter::from_fn(|| browser.read().ok()).last();
+    assert!(matches!(end, Some(Message::Close(Some(_)))), "{end:?}");
+    assert!(router.process.wait().success());
 }
 
 #[test]
@@ -274,6 +358,8 @@ fn what_cannot_be_is_said() {
         (&["--disable-osc10", "--disable-osc11"][..], 2, "no port left"),
         (&["--slow", "never"], 2, "drop-oldest"),
         (&["--idle", "5"], 2, "200ms"),
+        (&["--tls-port", "0"], 2, "--tls-cert"),
+        (&["--tls-cert", "a", "--tls-key", "b"], 1, "cannot read a"),
         (&["--bind", "127.0.0.1", "--osc-port", &port], 1, &port),
         (&["--osc-port", "0", "--osc11-port", "0", "--metrics", &format!("127.0.0.1:{port}")], 1, "HTTP"),
         (&["--log-dir", "/dev/null/folder"], 1, "/dev/null/folder"),

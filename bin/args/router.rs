@@ -15,6 +15,8 @@ one sends goes to all others of its group, byte for byte. Clients of tcposcroute
   downbeat router
 A router that many use, with a log that does not grow for ever and figures for Prometheus:
   downbeat router --log-dir /var/log/downbeat --metrics --connections 5000 --idle 1h --rate 1000
+For the internet, nobody listening on the way, and browsers in the group:
+  downbeat router --tls-port 55558 --wss-port 55559 --tls-cert chain.pem --tls-key key.pem
 The same from a file, with log-dir = \"/var/log/downbeat\" and so on below [router]:
   downbeat router --config router.toml
 
@@ -33,6 +35,21 @@ pub(crate) struct RouterArgs {
     /// Do not listen on --osc11-port
     #[arg(long, help_heading = "Network")]
     pub(crate) disable_osc11: bool,
+    /// Port for OSC over TLS; needs a certificate. No such port if left out
+    #[arg(long, value_name = "PORT", requires_all = ["tls_cert", "tls_key"], help_heading = "Network")]
+    pub(crate) tls_port: Option<u16>,
+    /// Port for WebSockets, on which each binary message is a packet: for browsers, and only where nobody listens on the way
+    #[arg(long, value_name = "PORT", help_heading = "Network")]
+    pub(crate) ws_port: Option<u16>,
+    /// Port for WebSockets over TLS (wss); needs a certificate
+    #[arg(long, value_name = "PORT", requires_all = ["tls_cert", "tls_key"], help_heading = "Network")]
+    pub(crate) wss_port: Option<u16>,
+    /// File with the certificate, and those that vouch for it behind it (PEM). A new one is taken up while the router runs
+    #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = "Network")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// File with the certificate's key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = "Network")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// Folder for router.log and the ten before it, of 10 MB each; if left out, the log goes to stderr only
     #[arg(long, value_name = "DIR", help_heading = "Watching")]
     pub(crate) log_dir: Option<PathBuf>,

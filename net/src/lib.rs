@@ -35,5 +35,5 @@ pub use group::Group;
 pub use hub::{Hub, HubConfig, LoadRequest, Output, Tally};
 pub use key::Key;
 pub use reactor::{Handle, Handler, Outgoing, Reactor, Sockets};
-pub use tcp::{Listener, Slow, StreamLimits, bind_tcp};
+pub use tcp::{Certificate, CertificateError, Layers, Listener, Slow, StreamLimits, bind_tcp};
 pub use udp::{MAX_DATAGRAM, bind_udp};

@@ -192,7 +192,7 @@ impl Sockets {
             let udp = bind_udp(address, groups)?;
             match crate::tcp::bind_tcp(udp.local_addr()?) {
                 Ok(socket) => {
-                    let tcp = vec![Listener { socket, framing: Framing::Length }];
+                    let tcp = vec![Listener { socket, layers: Framing::Length.into() }];
                     return Ok(Sockets { udp: Some(udp), tcp, group: None });
                 }
                 Err(error) if attempts == 0 || error.kind() != io::ErrorKind::AddrInUse => return Err(error),

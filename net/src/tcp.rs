@@ -5,49 +5,42 @@
 //! (`reactor`).
 
 mod connection;
+mod door;
 mod frames;
 mod listener;
 mod log;
 mod outbound;
+mod tls;
+mod transport;
+mod websocket;
 
 use crate::counters::NetCounters;
 use crate::endpoint::ConnId;
-use crate::framing::{DEFAULT_LIMIT, Framing};
+use crate::framing::DEFAULT_LIMIT;
 use crate::reactor::Handler;
-use connection::{Connection, End};
+use connection::{Buffers, Connection, End, Means};
+use door::{Door, Knocking};
 use downbeat_sync::{Clock, LocalTime, Span};
 use frames::Frames;
 use log::Log;
 use mio::event::Event;
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
 use outbound::Pool;
-use socket2::{SockRef, TcpKeepalive};
 use std::collections::VecDeque;
-use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-pub use listener::{Listener, bind_tcp};
+pub use listener::{Layers, Listener, bind_tcp};
+pub use tls::{Certificate, CertificateError};
 
-/// Accepted before everybody else has a turn.
-const ACCEPTS_PER_TURN: usize = 128;
 /// Read at once from one connection (bytes).
 const READ_SIZE: usize = 64 << 10;
+/// The longest record of TLS, decrypted (bytes).
+const RECORD: usize = 16 << 10;
 /// One connection gets this part of a turn.
 const SHARES: usize = 4;
-/// A silent peer is asked whether it still lives, so that a vanished one does not keep its place for ever.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-/// How long after the first such question, and how often again.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEPALIVE_RETRIES: u32 = 3;
-/// A peer that does not confirm what it was sent for so long has vanished.
-const UNCONFIRMED: Duration = Duration::from_secs(60);
-/// What the kernel holds unsent for one client; the rest waits here, where it is bounded and may be dropped (bytes).
-const UNSENT: u32 = 128 << 10;
 /// A connection that is closed may take so long to read the last it was sent.
 const PARTING: Span = Span::from_secs(2);
 
@@ -107,24 +100,13 @@ pub(crate) struct Connections {
     registry: Registry,
     first_token: usize,
     buffer: Box<[u8]>,
+    /// For what was decrypted.
+    plain: Box<[u8]>,
+    /// For what a transport answers itself.
+    answer: Vec<u8>,
     frames: Frames,
     pool: Pool,
     log: Log,
-}
-
-/// A listener, and whether somebody stands before it.
-struct Door {
-    socket: TcpListener,
-    framing: Framing,
-    state: Knocking,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Knocking {
-    Nobody,
-    Somebody,
-    /// Somebody, for whom the system has no room. The poll will not tell again of those who wait: try at the next turn.
-    InVain,
 }
 
 impl Connections {
@@ -138,11 +120,11 @@ impl Connections {
         now: LocalTime,
     ) -> io::Result<Connections> {
         let mut doors = Vec::new();
-        for (number, Listener { socket, framing }) in listeners.into_iter().enumerate() {
+        for (number, Listener { socket, layers }) in listeners.into_iter().enumerate() {
             socket.set_nonblocking(true)?;
             let mut socket = TcpListener::from_std(socket);
             registry.register(&mut socket, Token(first_token + number), Interest::READABLE)?;
-            doors.push(Door { socket, framing, state: Knocking::Somebody });
+            doors.push(Door { socket, layers, state: Knocking::Somebody });
         }
         Ok(Connections {
             turned_away: false,
@@ -159,6 +141,8 @@ impl Connections {
             first_token: first_token + doors.len(),
             doors,
             buffer: vec![0; READ_SIZE].into_boxed_slice(),
+            plain: vec![0; RECORD].into_boxed_slice(),
+            answer: Vec::new(),
             frames: Frames::default(),
             pool: Pool::default(),
         })
@@ -209,15 +193,20 @@ impl Connections {
             let Some(id) = self.to_read.pop_front() else { break };
             let Some(conn) = find(&mut self.slots, id) else { continue };
             conn.listed_to_read = false;
-            let buffer = &mut self.buffer[..each.min(READ_SIZE)];
-            let received = conn.receive(reads, buffer, clock, &self.counters, handler);
+            let buffers = Buffers {
+                input: &mut self.buffer[..each.min(READ_SIZE)],
+                plain: &mut self.plain,
+                answer: &mut self.answer,
+            };
+            let mut means = Means { limits: &self.limits, counters: &self.counters, pool: &mut self.pool };
+            let received = conn.receive(reads, buffers, &mut means, clock, handler);
             left = left.saturating_sub(received);
             self.counters.received_bytes.fetch_add(received as u64, Ordering::Relaxed);
             if conn.readable {
                 conn.listed_to_read = true;
                 self.to_read.push_back(id);
             }
-            if conn.end.is_some() && !std::mem::replace(&mut conn.listed_to_flush, true) {
+            if conn.wants_flush() && !std::mem::replace(&mut conn.listed_to_flush, true) {
                 self.to_flush.push(id);
             }
         }
@@ -227,10 +216,10 @@ impl Connections {
     pub(crate) fn deliver(&mut self, to: &[ConnId], packet: &[u8]) {
         self.frames.clear();
         let mut delivered = 0;
+        let mut means = Means { limits: &self.limits, counters: &self.counters, pool: &mut self.pool };
         for id in to {
             let Some(conn) = find(&mut self.slots, *id).filter(|conn| conn.takes_more()) else { continue };
-            let frame = self.frames.get(conn.framing(), packet);
-            conn.push(frame, &self.limits, &self.counters, &mut self.pool);
+            conn.push(self.frames.get(conn.wire(), packet), &mut means);
             delivered += 1;
             if !std::mem::replace(&mut conn.listed_to_flush, true) {
                 self.to_flush.push(*id);
@@ -281,7 +270,8 @@ impl Connections {
         for id in to_flush.drain(..) {
             let Some(conn) = find(&mut self.slots, id) else { continue };
             conn.listed_to_flush = false;
-            conn.flush(&self.counters, &mut self.pool);
+            let mut means = Means { limits: &self.limits, counters: &self.counters, pool: &mut self.pool };
+            conn.flush(&mut means);
             if conn.has_fallen_behind() {
                 self.log
                     .warn(now, format_args!("{id} does not read fast enough: packets for it are dropped"));
@@ -303,7 +293,7 @@ impl Connections {
                 }
                 handler.on_close(id);
             }
-            if conn.is_over() {
+            if conn.is_over(&mut means) {
                 self.remove(id);
             } else if is_news {
                 self.parting.push_back((now + PARTING, id));
@@ -320,86 +310,6 @@ impl Connections {
         if let Err(error) = self.registry.deregister(&mut conn.stream) {
             tracing::debug!("{id}: {error}");
         }
-    }
-
-    /// Lets in who stands before a door, but only so many that everybody else has a turn.
-    fn welcome(&mut self, door: usize, now: LocalTime, handler: &mut impl Handler) {
-        for _ in 0..ACCEPTS_PER_TURN {
-            let Some(Door { socket, framing, state }) = self.doors.get_mut(door) else { return };
-            if *state == Knocking::Nobody {
-                return;
-            }
-            *state = Knocking::Somebody;
-            match socket.accept() {
-                Ok((stream, peer)) => {
-                    let (framing, peer) = (*framing, SocketAddr::new(peer.ip().to_canonical(), peer.port()));
-                    if let Err(error) = self.admit(stream, framing, peer, handler) {
-                        self.counters.refused.fetch_add(1, Ordering::Relaxed);
-                        self.turn_away(now, format_args!("connection from {peer} refused: {error}"));
-                    }
-                }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
-                    io::ErrorKind::WouldBlock => *state = Knocking::Nobody,
-                    // Out of descriptors or memory.
-                    _ => {
-                        *state = Knocking::InVain;
-                        return self.turn_away(now, format_args!("cannot accept a connection: {error}"));
-                    }
-                },
-            }
-        }
-    }
-
-    fn turn_away(&mut self, now: LocalTime, why: fmt::Arguments<'_>) {
-        if !std::mem::replace(&mut self.turned_away, true) {
-            self.log.warn(now, why);
-        }
-    }
-
-    fn admit(
-        &mut self,
-        mut stream: TcpStream,
-        framing: Framing,
-        peer: SocketAddr,
-        handler: &mut impl Handler,
-    ) -> io::Result<()> {
-        if self.slots.len() - self.free.len() >= self.limits.connections {
-            return Err(io::Error::other(format!("there are {} already", self.limits.connections)));
-        }
-        stream.set_nodelay(true)?;
-        let socket = SockRef::from(&stream);
-        let keepalive = TcpKeepalive::new()
-            .with_time(KEEPALIVE)
-            .with_interval(KEEPALIVE_INTERVAL)
-            .with_retries(KEEPALIVE_RETRIES);
-        socket.set_tcp_keepalive(&keepalive)?;
-        #[cfg(target_os = "linux")]
-        {
-            socket.set_tcp_user_timeout(Some(UNCONFIRMED))?;
-            socket.set_tcp_notsent_lowat(UNSENT)?;
-        }
-        let slot = self.free.last().copied().unwrap_or(self.slots.len() as u32);
-        let token = Token(self.first_token + slot as usize);
-        self.registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-        let id = ConnId { slot, serial: self.serial };
-        self.serial = self.serial.wrapping_add(1);
-        let mut conn = Connection::new(id, stream, framing, self.limits.packet);
-        conn.listed_to_read = true;
-        self.to_read.push_back(id);
-        match self.slots.get_mut(slot as usize) {
-            Some(free) => {
-                *free = Some(conn);
-                self.free.pop();
-            }
-            None => self.slots.push(Some(conn)),
-        }
-        self.turned_away = false;
-        self.counters.connections.fetch_add(1, Ordering::Relaxed);
-        self.counters.accepted.fetch_add(1, Ordering::Relaxed);
-        tracing::debug!("{id} from {peer}");
-        handler.on_open(id, peer);
-        Ok(())
     }
 }
 

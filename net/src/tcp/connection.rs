@@ -2,17 +2,18 @@
 //!
 //! Not for: which connections there are and who has a turn (`tcp`), nor what packets mean.
 
-use super::frames::Frame;
+use super::frames::{Frame, Wire};
 use super::outbound::{Outbound, Pool};
+use super::transport::{Piece, Transport, TransportEnd};
 use super::{Slow, StreamLimits};
 use crate::counters::NetCounters;
 use crate::endpoint::{ConnId, Endpoint};
 use crate::framing::{Framing, Split, Splitter};
 use crate::reactor::Handler;
-use downbeat_sync::Clock;
+use downbeat_sync::{Clock, LocalTime};
 use mio::event::Event;
 use mio::net::TcpStream;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::Shutdown;
 use std::sync::atomic::Ordering;
 
@@ -23,6 +24,7 @@ const LAST_WORDS: usize = 1 << 20;
 pub(super) struct Connection {
     pub(super) id: ConnId,
     pub(super) stream: TcpStream,
+    transport: Transport,
     /// Used until the peer shows another.
     framing: Framing,
     splitter: Splitter,
@@ -37,8 +39,7 @@ pub(super) struct Connection {
     writable: bool,
     /// The peer's end was read.
     finished: bool,
-    /// Nothing more will be written.
-    shut: bool,
+    parting: Parting,
     behind: Behind,
     /// It stands in the list of those to read from.
     pub(super) listed_to_read: bool,
@@ -58,6 +59,35 @@ enum Behind {
     Known,
 }
 
+/// How far a connection that ends has come.
+#[derive(Clone, Copy, PartialEq)]
+enum Parting {
+    NotYet,
+    /// The last packet is queued, and a goodbye.
+    Queued,
+    /// All of it is written, and TLS's goodbye is on its way.
+    Written,
+    /// Nothing more will be written.
+    Shut,
+}
+
+/// What reading and writing take.
+pub(super) struct Means<'m> {
+    pub(super) limits: &'m StreamLimits,
+    pub(super) counters: &'m NetCounters,
+    pub(super) pool: &'m mut Pool,
+}
+
+/// What reading takes besides.
+pub(super) struct Buffers<'b> {
+    /// For what comes.
+    pub(super) input: &'b mut [u8],
+    /// For that, decrypted.
+    pub(super) plain: &'b mut [u8],
+    /// For what is answered before anybody has seen a packet.
+    pub(super) answer: &'b mut Vec<u8>,
+}
+
 /// Why a connection is about to be closed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum End {
@@ -74,10 +104,17 @@ pub(super) enum End {
 }
 
 impl Connection {
-    pub(super) fn new(id: ConnId, stream: TcpStream, framing: Framing, packet: usize) -> Connection {
+    pub(super) fn new(
+        id: ConnId,
+        stream: TcpStream,
+        transport: Transport,
+        framing: Framing,
+        packet: usize,
+    ) -> Connection {
         Connection {
             id,
             stream,
+            transport,
             framing,
             splitter: Splitter::new(packet),
             outbound: Outbound::default(),
@@ -87,7 +124,7 @@ impl Connection {
             hung_up: false,
             writable: true,
             finished: false,
-            shut: false,
+            parting: Parting::NotYet,
             behind: Behind::No,
             listed_to_read: false,
             listed_to_flush: false,
@@ -104,32 +141,40 @@ impl Connection {
     }
 
     /// How its packets are framed on the way out.
-    pub(super) fn framing(&self) -> Framing {
-        self.splitter.framing().unwrap_or(self.framing)
+    pub(super) fn wire(&self) -> Wire {
+        if self.transport.is_websocket() {
+            Wire::WebSocket
+        } else {
+            Wire::Stream(self.splitter.framing().unwrap_or(self.framing))
+        }
     }
 
     /// Whether a packet may be queued.
     pub(super) fn takes_more(&self) -> bool {
-        !self.told && matches!(self.end, None | Some(End::Finished))
+        !self.told && matches!(self.end, None | Some(End::Finished)) && self.transport.is_ready()
     }
 
     /// Whether there is something to write, and a chance to.
     pub(super) fn wants_flush(&self) -> bool {
-        self.end.is_some() || (self.writable && self.outbound.waiting() > 0)
+        self.end.is_some() || (self.writable && self.has_more())
+    }
+
+    fn has_more(&self) -> bool {
+        self.outbound.waiting() > 0 || self.transport.wants_write()
     }
 
     /// Reads so many times. Returns how many bytes there were.
     pub(super) fn receive(
         &mut self,
         reads: usize,
-        buffer: &mut [u8],
+        mut buffers: Buffers<'_>,
+        means: &mut Means<'_>,
         clock: &Clock,
-        counters: &NetCounters,
         handler: &mut impl Handler,
     ) -> usize {
         let mut bytes = 0;
         for _ in 0..reads {
-            match self.stream.read(buffer) {
+            match self.stream.read(buffers.input) {
                 Ok(0) => {
                     self.finished = true;
                     self.end.get_or_insert(End::Finished);
@@ -139,16 +184,16 @@ impl Connection {
                     if self.end.is_some() {
                         self.ignore(length);
                     } else {
-                        self.split(&buffer[..length], clock, counters, handler);
+                        self.take_in(length, &mut buffers, means, clock, handler);
                     }
                     // The poll tells of whatever comes from now on; only of an end that it has told of, it does not again.
-                    self.readable = length == buffer.len() || self.hung_up;
+                    self.readable = length == buffers.input.len() || self.hung_up;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
                 Err(error) => self.fail(&error),
             }
-            self.readable &= !self.finished && !matches!(self.end, Some(End::Broken | End::Gone));
+            self.readable &= !self.finished && !self.is_lost();
             if !self.readable {
                 break;
             }
@@ -156,8 +201,49 @@ impl Connection {
         bytes
     }
 
-    fn split(&mut self, mut input: &[u8], clock: &Clock, counters: &NetCounters, handler: &mut impl Handler) {
+    fn take_in(
+        &mut self,
+        length: usize,
+        Buffers { input, plain, answer }: &mut Buffers<'_>,
+        means: &mut Means<'_>,
+        clock: &Clock,
+        handler: &mut impl Handler,
+    ) {
         let arrival = clock.now();
+        let bytes = &input[..length];
+        if self.transport.is_plain() {
+            return self.split(bytes, arrival, means.counters, handler);
+        }
+        let mut transport = std::mem::take(&mut self.transport);
+        answer.clear();
+        let end = transport.receive(bytes, plain, answer, |piece| match piece {
+            _ if self.end.is_some() => {}
+            Piece::Stream(bytes) => self.split(bytes, arrival, means.counters, handler),
+            Piece::Packet(packet) => {
+                means.counters.stream_packets.fetch_add(1, Ordering::Relaxed);
+                handler.on_packet(arrival, Endpoint::Tcp(self.id), packet);
+            }
+        });
+        self.transport = transport;
+        if !answer.is_empty() {
+            self.push(Frame::Small(answer), means);
+        }
+        match end {
+            Ok(()) => {}
+            Err(TransportEnd::Finished) => {
+                self.end.get_or_insert(End::Finished);
+            }
+            Err(TransportEnd::Broken(why)) => self.break_off(why),
+        }
+    }
+
+    fn split(
+        &mut self,
+        mut input: &[u8],
+        arrival: LocalTime,
+        counters: &NetCounters,
+        handler: &mut impl Handler,
+    ) {
         let spoiled_before = self.splitter.dropped();
         let mut packets = 0;
         let broken = loop {
@@ -173,9 +259,13 @@ impl Connection {
         counters.stream_packets.fetch_add(packets, Ordering::Relaxed);
         counters.spoiled.fetch_add(self.splitter.dropped() - spoiled_before, Ordering::Relaxed);
         if let Some(reason) = broken {
-            self.fault = Some(reason.to_string().into());
-            self.end = Some(End::Broken);
+            self.break_off(reason.to_string());
         }
+    }
+
+    fn break_off(&mut self, why: String) {
+        self.fault = Some(why.into());
+        self.end = Some(End::Broken);
     }
 
     /// What comes after the end was decided on is read, so that closing does not destroy what was sent, but not for ever.
@@ -187,34 +277,30 @@ impl Connection {
     }
 
     /// Queues a packet.
-    pub(super) fn push(
-        &mut self,
-        frame: Frame<'_>,
-        limits: &StreamLimits,
-        counters: &NetCounters,
-        pool: &mut Pool,
-    ) {
-        if self.outbound.waiting() + frame.len() > limits.outbound {
+    pub(super) fn push(&mut self, frame: Frame<'_>, means: &mut Means<'_>) {
+        let limit = means.limits.outbound;
+        if self.outbound.waiting() + frame.len() > limit {
             // What fits in the socket is not waiting.
-            self.flush(counters, pool);
+            self.flush(means);
             let waiting = self.outbound.waiting();
-            if waiting > 0 && waiting + frame.len() > limits.outbound {
-                return self.overflow(frame, limits, counters, pool);
+            if waiting > 0 && waiting + frame.len() > limit {
+                return self.overflow(frame, means);
             }
         }
-        self.outbound.push(frame, pool);
+        self.outbound.push(frame, means.pool);
     }
 
     /// There is no room for a packet.
-    fn overflow(&mut self, frame: Frame<'_>, limits: &StreamLimits, counters: &NetCounters, pool: &mut Pool) {
-        match limits.slow {
+    fn overflow(&mut self, frame: Frame<'_>, means: &mut Means<'_>) {
+        match means.limits.slow {
             Slow::CutOff => {
                 self.end.get_or_insert(End::Slow);
             }
             Slow::DropOldest => {
-                let dropped = self.outbound.drop_oldest(limits.outbound.saturating_sub(frame.len()), pool);
-                counters.dropped.fetch_add(dropped, Ordering::Relaxed);
-                self.outbound.push(frame, pool);
+                let enough = means.limits.outbound.saturating_sub(frame.len());
+                let dropped = self.outbound.drop_oldest(enough, means.pool);
+                means.counters.dropped.fetch_add(dropped, Ordering::Relaxed);
+                self.outbound.push(frame, means.pool);
                 if self.behind == Behind::No {
                     self.behind = Behind::News;
                 }
@@ -232,37 +318,63 @@ impl Connection {
     }
 
     /// Writes what waits, as far as the socket takes it.
-    pub(super) fn flush(&mut self, counters: &NetCounters, pool: &mut Pool) {
+    pub(super) fn flush(&mut self, means: &mut Means<'_>) {
+        if !self.writable || !self.has_more() {
+            return;
+        }
         let waiting = self.outbound.waiting();
-        if self.writable && waiting > 0 {
-            let stream = &mut self.stream;
-            let flushed = self.outbound.flush(pool, |slices| match slices {
-                [one] => stream.write(one),
-                many => stream.write_vectored(many),
-            });
-            counters.sent_bytes.fetch_add((waiting - self.outbound.waiting()) as u64, Ordering::Relaxed);
-            match flushed {
-                Ok(()) if self.behind == Behind::Known => self.behind = Behind::No,
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable = false,
-                Err(error) => self.fail(&error),
-            }
+        let Connection { stream, transport, outbound, .. } = self;
+        let flushed = outbound.flush(means.pool, |slices| transport.write(slices, stream));
+        let flushed = flushed.and_then(|()| transport.flush(stream));
+        means.counters.sent_bytes.fetch_add((waiting - outbound.waiting()) as u64, Ordering::Relaxed);
+        match flushed {
+            Ok(()) if self.behind == Behind::Known => self.behind = Behind::No,
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable = false,
+            Err(error) => self.fail(&error),
         }
     }
 
     /// Whether nothing is left to do, for one that has ended. It ends as politely as it may: what waits is written first,
     /// and what the peer still sends is read, for closing before would destroy what is on its way to it.
-    pub(super) fn is_over(&mut self) -> bool {
-        if !matches!(self.end, Some(End::Asked | End::Finished)) {
-            return true;
+    pub(super) fn is_over(&mut self, means: &mut Means<'_>) -> bool {
+        loop {
+            if self.is_lost() {
+                return true;
+            }
+            self.flush(means);
+            match self.parting {
+                Parting::NotYet => {
+                    self.parting = Parting::Queued;
+                    let mut goodbye = Vec::new();
+                    self.transport.say_goodbye(&mut goodbye);
+                    if !goodbye.is_empty() {
+                        self.outbound.push(Frame::Small(&goodbye), means.pool);
+                    }
+                }
+                _ if self.has_more() => return self.is_lost(),
+                Parting::Queued => {
+                    self.parting = Parting::Written;
+                    self.transport.close();
+                }
+                Parting::Written => {
+                    self.parting = Parting::Shut;
+                    if !self.finished && self.stream.shutdown(Shutdown::Write).is_err() {
+                        return true;
+                    }
+                }
+                Parting::Shut => return self.finished,
+            }
         }
-        if self.outbound.waiting() > 0 {
-            return false;
+    }
+
+    /// Whether there is nobody left to be polite to.
+    fn is_lost(&self) -> bool {
+        match self.end {
+            Some(End::Slow | End::Gone) => true,
+            Some(End::Broken) => self.transport.is_plain(),
+            Some(End::Asked | End::Finished) | None => false,
         }
-        if !self.finished && !std::mem::replace(&mut self.shut, true) {
-            return self.stream.shutdown(Shutdown::Write).is_err();
-        }
-        self.finished
     }
 
     fn fail(&mut self, error: &io::Error) {

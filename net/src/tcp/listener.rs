@@ -2,6 +2,7 @@
 //!
 //! Not for: letting them in (`tcp`).
 
+use super::tls::Certificate;
 use crate::framing::Framing;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
@@ -15,8 +16,25 @@ const ACCEPT_BACKLOG: i32 = 1024;
 pub struct Listener {
     /// The socket.
     pub socket: std::net::TcpListener,
-    /// How packets are framed for a peer that has sent nothing yet. That of all others is recognised.
+    /// What its connections speak.
+    pub layers: Layers,
+}
+
+/// What lies between a socket and packets.
+#[derive(Clone, Debug)]
+pub struct Layers {
+    /// Encrypted by TLS, with this certificate.
+    pub tls: Option<Certificate>,
+    /// Each packet is a message of a WebSocket.
+    pub websocket: bool,
+    /// How packets are framed for a peer that has sent nothing yet, if they are not messages. That of all others is recognised.
     pub framing: Framing,
+}
+
+impl From<Framing> for Layers {
+    fn from(framing: Framing) -> Layers {
+        Layers { tls: None, websocket: false, framing }
+    }
 }
 
 /// Binds a listener; on `::` it accepts IPv4 too.
@@ -42,7 +60,7 @@ impl Listener {
     ///
     /// # Errors
     /// When the port is taken, or the address is not this host's.
-    pub fn bind(address: Option<IpAddr>, port: u16, framing: Framing) -> io::Result<Listener> {
+    pub fn bind(address: Option<IpAddr>, port: u16, layers: Layers) -> io::Result<Listener> {
         let socket = match address {
             Some(address) => bind_tcp(SocketAddr::new(address, port)),
             None => {
@@ -54,6 +72,6 @@ impl Listener {
                 })
             }
         };
-        Ok(Listener { socket: socket?, framing })
+        Ok(Listener { socket: socket?, layers })
     }
 }
