@@ -219,9 +219,7 @@ fn stream(streams: &mut [Stream], conn: ConnId) -> &mut Stream {
 /// Over the wire and back: framed as the connection is, and split by the client.
 fn deliver(streams: &mut [Stream], conn: ConnId, packet: &[u8]) {
     let stream = stream(streams, conn);
-    if stream.closed {
-        return;
-    }
+    assert!(!stream.closed, "the router knows who is gone");
     let mut bytes = Vec::new();
     let framing = stream.splitter.framing().unwrap_or(stream.framing);
     framing.frame_into(packet, &mut bytes);

@@ -22,6 +22,19 @@ fn d01_to_d03_whoever_is_gone_is_gone() {
 }
 
 #[test]
+fn d01_one_of_two_connections_is_gone() {
+    let mut lab = Lab::new();
+    let [alice, second, bob] = ["alice", "alice", "bob"].map(|name| lab.join(name));
+    lab.say(bob, &message("/foo", &[]));
+    lab.leave(second);
+    lab.hush();
+    lab.say(bob, &message("/bar", &[]));
+    lab.say(bob, &private("alice", "/baz", &[]));
+    assert_eq!(lab.told(alice), ["/bar", "/oscrouter/private bob /baz"]);
+    assert_eq!(lab.groups(), [("g".into(), 2, 2)]);
+}
+
+#[test]
 fn d04_without_a_password_nobody_gets_in_and_nothing_stays() {
     let mut lab = Lab::new();
     for packet in [register("alice", "", "g", "gpw"), register("", "pw", "g", "gpw")] {
@@ -174,6 +187,7 @@ fn who_wants_to_know_is_told_that_the_router_stops() {
     let bob = lab.connect();
     lab.say(bob, &register_asking("bob", "pw", "g", "gpw"));
     let carol = lab.connect();
+    lab.pass(Span::from_secs(1));
     lab.hush();
     lab.router.stop(lab.now);
     lab.pump();

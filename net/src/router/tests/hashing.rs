@@ -157,6 +157,19 @@ fn who_leaves_while_a_password_is_checked_leaves_nothing() {
     lab.leave(alice);
     lab.hash_all(Hashing::Quick);
     assert_eq!((lab.groups(), lab.router.connections(), lab.router.users()), (vec![], 0, 0));
+    // What nobody waits for any more is not checked, but for what is under way.
+    let mut lab = Lab::new();
+    lab.join("alice");
+    lab.hash_all(Hashing::Quick);
+    lab.pass(MOMENT);
+    let before = lab.router.tally().hashed;
+    for n in 0..10 {
+        let eve = lab.connect();
+        lab.say(eve, &register("eve", "pw", "g", &format!("guess {n}")));
+        lab.leave(eve);
+    }
+    lab.hash_all(Hashing::Quick);
+    assert_eq!(lab.router.tally().hashed - before, 2);
     // Meanwhile the group has gone: a wrong password founds it anew.
     let mut lab = Lab::new();
     let alice = lab.join("alice");

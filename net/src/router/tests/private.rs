@@ -34,6 +34,23 @@ fn p01_every_type_arrives_as_it_was() {
     assert_eq!(lab.heard(bob), [expected]);
 }
 
+/// Names of every length, for there is at least one zero after each.
+#[test]
+fn p01_names_of_any_length() {
+    let names = ["a", "al", "ali", "alis", "alisa"];
+    let mut lab = Lab::new();
+    let clients = names.map(|name| lab.join(name));
+    lab.pass(Span::from_secs(1));
+    lab.hush();
+    for (sender, from) in names.iter().zip(clients) {
+        for (name, to) in names.iter().zip(clients) {
+            lab.say(from, &private(name, "/foo", &[Arg::Int(1)]));
+            let args = [Arg::from(*sender), "/foo".into(), Arg::Int(1)];
+            assert_eq!(lab.heard(to), [message("/oscrouter/private", &args)], "{sender} to {name}");
+        }
+    }
+}
+
 #[test]
 fn p02_p04_to_nobody_or_of_nothing_is_nothing() {
     let (mut lab, clients) = company();
