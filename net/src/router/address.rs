@@ -50,18 +50,17 @@ pub(super) fn meaning(address: &[u8]) -> Meaning {
     {
         return Meaning::Reserved;
     }
-    first.unwrap_or(if may_be_own(address) { Meaning::Perhaps } else { Meaning::Group })
+    first.unwrap_or(if may_be_own(address) && may_be_deep(address) {
+        Meaning::Perhaps
+    } else {
+        Meaning::Group
+    })
 }
 
 /// Whether an address registers; so may one that means other things too, on a connection that has to register first.
 pub(super) fn registers(address: &[u8]) -> bool {
     address == REGISTER
         || is_pattern(address) && Pattern::new(address).is_ok_and(|pattern| pattern.matches(REGISTER))
-}
-
-/// Whether a pattern means this address.
-pub(super) fn means(pattern: &[u8], address: &[u8]) -> bool {
-    Pattern::new(pattern).is_ok_and(|pattern| pattern.matches(address))
 }
 
 fn literally(address: &[u8]) -> Meaning {
@@ -92,4 +91,10 @@ fn may_be_own(pattern: &[u8]) -> bool {
     };
     let plain = &pattern[..plain];
     plain.starts_with(OWN) || OWN.starts_with(plain)
+}
+
+/// Whether a pattern may mean an address with as many levels as an answer to a registration. Only `//` spans levels.
+fn may_be_deep(pattern: &[u8]) -> bool {
+    let levels = |address: &[u8]| address.iter().filter(|&&byte| byte == b'/').count();
+    levels(pattern) > levels(REGISTERED) || pattern.windows(2).any(|pair| pair == b"//")
 }

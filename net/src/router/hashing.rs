@@ -1,7 +1,7 @@
 //! [`HashJob`]: the slow part of a registration, for a thread of its own. [`HashJob::run`] is all that thread has to do.
 //!
-//! argon2id (RFC 9106) of 7 MiB and 5 passes, the smallest of the settings that OWASP calls equal: some 10 ms on a PC, 100 on
-//! a Raspberry Pi, and 7 MiB while it runs. What is hashed is the digest that stands for the password (`secret`), so that
+//! argon2id (RFC 9106) of 7 MiB and 5 passes, the smallest of the settings that OWASP calls equal: some 40 ms on a PC, several
+//! times that on a Raspberry Pi, and 7 MiB while it runs. What is hashed is the digest that stands for the password (`secret`), so that
 //! whoever reads this process's memory has the key and still has to try passwords at that pace. Every hash has a salt of its
 //! own. Jobs hold no password, and wipe what they hold. Not for: what follows from a result (`door`).
 

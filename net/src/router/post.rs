@@ -7,7 +7,7 @@ use super::groups::Seat;
 use super::out::{Out, To};
 use super::{Packet, Refusal, Router, wire};
 use crate::endpoint::ConnId;
-use crate::osc::{self, Message, OscError, Timed};
+use crate::osc::{self, Message, OscError, Pattern, Timed};
 use crate::time_reply::TimeForm;
 use downbeat_sync::LocalTime;
 
@@ -80,12 +80,13 @@ impl Router {
 
     /// Whether a pattern means the answer to the registration of somebody of a group. It is said to if there are no more checks.
     fn answers_somebody(&self, seat: Seat, pattern: &[u8], checks: &mut usize) -> bool {
+        let Ok(pattern) = Pattern::new(pattern) else { return true };
         let users = self.groups.get(seat.group).map_or(&[][..], |group| group.users());
         let mut conns = users.iter().flat_map(|user| &user.conns).filter_map(|conn| self.conns.get(conn));
         conns.any(|known| {
             let is_out_of_checks = *checks == 0;
             *checks = checks.saturating_sub(1);
-            is_out_of_checks || address::means(pattern, &known.registered)
+            is_out_of_checks || pattern.matches(&known.registered)
         })
     }
 

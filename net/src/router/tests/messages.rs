@@ -233,12 +233,16 @@ fn patterns_in_a_large_group_cost_no_more_than_a_packet() {
     let clients: Vec<Client> = (0..300).map(|n| lab.join(&format!("u{n}"))).collect();
     lab.pass(Span::from_secs(1));
     lab.hush();
-    let some = vec![message("/*/gain", &[]); 50];
+    let some = vec![message("//gain", &[]); 50];
     lab.say(clients[0], &bundle(1, &some));
     assert_eq!(lab.heard(clients[1]).len(), 1);
-    let many = vec![message("/*/gain", &[]); 60];
+    let many = vec![message("//gain", &[]); 60];
     lab.say(clients[0], &bundle(1, &many));
     assert_eq!((lab.heard(clients[1]).len(), lab.refused(Refusal::Reserved)), (0, 1));
+    // These cannot mean what has four levels.
+    let flat = vec![message("/*/*/gain", &[]); 60];
+    lab.say(clients[0], &bundle(1, &flat));
+    assert_eq!(lab.heard(clients[1]).len(), 1);
 }
 
 #[test]
