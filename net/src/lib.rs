@@ -6,7 +6,7 @@
 //! reactor  stamp, receive a batch  ->  osc  a borrowed view, sizes checked  ->  score  address + arguments -> Event
 //! ```
 //!
-//! A router has no engine: `reactor -> router -> reactor`. `osc`, `framing`, `score`, `seal`, `timing`, `hub` and `router` are
+//! A router has no engine: `reactor -> router -> reactor`. `osc`, `framing`, `score`, `seal`, `timing`, `hub`, `router` and `member` are
 //! pure; only `reactor`, its ports `udp` and `tcp`, `group` and `stamps` touch sockets.
 #![forbid(unsafe_code)]
 
@@ -17,6 +17,7 @@ pub mod framing;
 mod group;
 pub mod hub;
 mod key;
+pub mod member;
 mod numbers;
 pub mod osc;
 mod reactor;
