@@ -15,12 +15,15 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Batches read from the datagram socket before everybody else has a turn: a flood starves nobody.
 const BATCHES_PER_TURN: usize = 8;
 /// The longest sleep, for a handler that has no deadline.
 const LONGEST_WAIT: Span = Span::from_secs(1);
 
+/// Connections made elsewhere that wait to be taken.
+const ADOPTIONS: usize = 4;
 /// What the poll tells at once.
 const EVENTS: usize = 1024;
 
@@ -40,6 +43,11 @@ pub trait Handler {
     /// A connection was opened by this peer.
     fn on_open(&mut self, conn: ConnId, peer: SocketAddr) {
         let _ = (conn, peer);
+    }
+
+    /// The connection that was handed over by [`Handle::adopt`] is watched from now on.
+    fn on_connected(&mut self, conn: ConnId) {
+        let _ = conn;
     }
 
     /// A connection is closed, by whomever.
@@ -101,6 +109,7 @@ pub struct Sockets {
 #[derive(Clone, Debug)]
 pub struct Handle {
     stop: Arc<AtomicBool>,
+    adoptions: SyncSender<std::net::TcpStream>,
     waker: Arc<Waker>,
 }
 
@@ -114,6 +123,8 @@ pub struct Reactor {
     group: Option<Datagrams>,
     membership: Option<Group>,
     streams: Connections,
+    /// Connections that other threads made.
+    adopted: Receiver<std::net::TcpStream>,
     counters: Arc<NetCounters>,
     /// Whether it was said once that something cannot be sent.
     complained: bool,
@@ -209,6 +220,19 @@ impl Handle {
         self.wake();
     }
 
+    /// Gives the reactor a connection that was made elsewhere, where it may have taken a while. Its handler is told:
+    /// [`Handler::on_connected`]. Packets are framed as in OSC 1.0, until the peer shows that it frames otherwise.
+    ///
+    /// # Errors
+    /// When the reactor is gone, or has not taken those before.
+    pub fn adopt(&self, stream: std::net::TcpStream) -> io::Result<()> {
+        self.adoptions
+            .try_send(stream)
+            .map_err(|_| io::Error::other("the network thread takes no connection"))?;
+        self.wake();
+        Ok(())
+    }
+
     /// Makes the reactor tick now: something its handler looks at has changed.
     pub fn wake(&self) {
         if let Err(error) = self.waker.wake() {
@@ -242,7 +266,8 @@ impl Reactor {
             STREAMS,
             clock.now(),
         )?;
-        let handle = Handle { stop: Arc::default(), waker };
+        let (adoptions, adopted) = sync_channel(ADOPTIONS);
+        let handle = Handle { stop: Arc::default(), adoptions, waker };
         let events = Events::with_capacity(EVENTS);
         let membership = sockets.group;
         Ok(Reactor {
@@ -254,6 +279,7 @@ impl Reactor {
             group,
             membership,
             streams,
+            adopted,
             counters,
             complained: false,
         })
@@ -319,6 +345,11 @@ impl Reactor {
         }
         for datagrams in [&mut self.udp, &mut self.group].into_iter().flatten() {
             datagrams.receive(&self.clock, &self.counters, handler);
+        }
+        while let Ok(stream) = self.adopted.try_recv() {
+            if let Err(error) = self.streams.adopt(stream, handler) {
+                tracing::warn!("a connection that was made cannot be used: {error}");
+            }
         }
         self.streams.receive(&self.clock, handler);
         if let Some(membership) = &mut self.membership {

@@ -17,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 enum Told {
     Packet(Endpoint, Vec<u8>),
     Open(ConnId),
+    Connected(ConnId),
     Close(ConnId),
 }
 
@@ -52,6 +53,11 @@ impl Handler for Echo {
     fn on_open(&mut self, conn: ConnId, peer: SocketAddr) {
         assert!(peer.ip().is_loopback());
         let _ = self.told.send(Told::Open(conn));
+    }
+
+    fn on_connected(&mut self, conn: ConnId) {
+        self.answers.push((Endpoint::Tcp(conn), b"/first..".to_vec()));
+        let _ = self.told.send(Told::Connected(conn));
     }
 
     fn on_close(&mut self, conn: ConnId) {
@@ -465,4 +471,26 @@ fn a_wake_is_a_tick_and_a_stop_is_soon() {
     running.handle.wake();
     drop(running);
     assert!(start.elapsed() < PATIENCE);
+}
+
+#[test]
+fn a_connection_made_elsewhere_is_taken_over_though_there_is_no_room_for_others() {
+    let limits = StreamLimits { connections: 1, ..StreamLimits::default() };
+    let running = Running::start(Some(Ipv4Addr::LOCALHOST.into()), limits);
+    let _only = running.connect();
+    assert!(matches!(running.next(), Told::Open(_)));
+    let there = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let here = TcpStream::connect(there.local_addr().unwrap()).unwrap();
+    let (mut peer, _) = there.accept().unwrap();
+    peer.set_read_timeout(Some(PATIENCE)).unwrap();
+    running.handle.adopt(here).unwrap();
+    let Told::Connected(conn) = running.next() else { panic!("not told") };
+    let mut first = [0; 12];
+    peer.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"\0\0\0\x08/first..", "the length comes first");
+    peer.write_all(b"\0\0\0\x08/hello..").unwrap();
+    assert_eq!(running.next(), Told::Packet(Endpoint::Tcp(conn), b"/hello..".to_vec()));
+    drop(peer);
+    assert_eq!(running.next(), Told::Close(conn));
+    assert_eq!(running.counters.accepted.load(Ordering::Relaxed), 1);
 }

@@ -6,6 +6,7 @@ use super::connection::Connection;
 use super::transport::Transport;
 use super::{Connections, Layers};
 use crate::endpoint::ConnId;
+use crate::framing::Framing;
 use crate::reactor::Handler;
 use downbeat_sync::LocalTime;
 use mio::net::{TcpListener, TcpStream};
@@ -83,7 +84,7 @@ impl Connections {
 
     fn admit(
         &mut self,
-        mut stream: TcpStream,
+        stream: TcpStream,
         layers: &Layers,
         peer: SocketAddr,
         handler: &mut impl Handler,
@@ -91,6 +92,27 @@ impl Connections {
         if self.slots.len() - self.free.len() >= self.limits.connections {
             return Err(io::Error::other(format!("there are {} already", self.limits.connections)));
         }
+        let id = self.seat(stream, layers)?;
+        self.turned_away = false;
+        self.counters.accepted.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!("{id} from {peer}");
+        handler.on_open(id, peer);
+        Ok(())
+    }
+
+    /// Takes a connection that was made to somebody else. It needs no room among those who come in.
+    pub(crate) fn adopt(
+        &mut self,
+        stream: std::net::TcpStream,
+        handler: &mut impl Handler,
+    ) -> io::Result<()> {
+        stream.set_nonblocking(true)?;
+        let id = self.seat(TcpStream::from_std(stream), &Framing::Length.into())?;
+        handler.on_connected(id);
+        Ok(())
+    }
+
+    fn seat(&mut self, mut stream: TcpStream, layers: &Layers) -> io::Result<ConnId> {
         let transport = Transport::new(layers, self.limits.packet)?;
         stream.set_nodelay(true)?;
         let socket = SockRef::from(&stream);
@@ -119,11 +141,7 @@ impl Connections {
             }
             None => self.slots.push(Some(conn)),
         }
-        self.turned_away = false;
         self.counters.connections.fetch_add(1, Ordering::Relaxed);
-        self.counters.accepted.fetch_add(1, Ordering::Relaxed);
-        tracing::debug!("{id} from {peer}");
-        handler.on_open(id, peer);
-        Ok(())
+        Ok(id)
     }
 }
