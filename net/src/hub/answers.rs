@@ -201,6 +201,14 @@ impl Hub {
             ("answers_ignored", int(self.tally.answers)),
             ("lost", int(lost.iter().sum())),
         ];
+        let router = self.router.map(|(joined, tally)| {
+            [
+                ("router", if joined { "joined" } else { "away" }.into()),
+                ("router_joined", int(tally.joined)),
+                ("router_failed", int(tally.failed)),
+            ]
+        });
+        let pairs: Vec<_> = pairs.into_iter().chain(router.into_iter().flatten()).collect();
         self.out.pairs(to, "/status/reply", &pairs);
     }
 

@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | `/error` | address as sent, reason | the sender, and subscribers |
 //! | `/done` | address, then what was done | the sender, and subscribers |
-//! | `/late` | ms late, `play` `drop` or `trim`, and the timetag as two ints | the sender, if subscribed |
+//! | `/late` | ms late, `play` `drop` or `trim`, and the timetag as two ints | the sender, if subscribed, or if it is our group at a router: then up to 10 a second |
 //! | `/cancel/reply` | how many events were withdrawn | the sender |
 //! | `/sample/list/reply` | how many samples there are, then names; as many messages as it takes | the sender |
 //! | `/status/reply` | pairs: `name` `version` `state` `device` `rate` `channels` `buffer` `latency_ms` `cpu` `xruns` `voices` `pending` `late` and more | the sender |
@@ -34,8 +34,10 @@ mod gate;
 #[cfg(test)]
 mod tests;
 
+use crate::allowance::Allowance;
 use crate::counters::NetCounters;
 use crate::endpoint::{ConnId, Endpoint};
+use crate::member::MemberTally;
 use crate::numbers::Numbers;
 use crate::osc;
 use crate::score::{Arrival, Reason, Request, SENDERS, Score, ScoreConfig};
@@ -55,6 +57,9 @@ use std::sync::atomic::Ordering;
 
 /// Subscribers; beyond that, whoever subscribed longest ago by datagrams goes: nobody tells when such a one is gone.
 const SUBSCRIBERS: usize = 64;
+/// A group is told of a late event so often, and of so many at once [10 a second, 32].
+const LATE_EACH: Span = Span::from_millis(100);
+const LATE_BURST: Span = Span::from_millis(3_200);
 /// Samples that can be on their way from disk.
 const LOADS: usize = 256;
 /// How soon reports of the audio thread are fetched while there may be some.
@@ -107,6 +112,12 @@ pub struct Hub {
     /// The last sender and its number: packets come in runs.
     last: Option<(Endpoint, Origin)>,
     subscribers: Vec<Endpoint>,
+    /// The connection on which we are in a group, at a router.
+    group: Option<Endpoint>,
+    /// How that stands, for who asks.
+    router: Option<(bool, MemberTally)>,
+    /// What a group may still be told of late events.
+    lates: Allowance,
     places: Places,
     loading: usize,
     device: Option<DeviceState>,
@@ -193,6 +204,9 @@ impl Hub {
             senders: Numbers::new(SENDERS),
             last: None,
             subscribers: Vec::new(),
+            group: None,
+            router: None,
+            lates: Allowance::new(start.local),
             places: Places::new(),
             loading: 0,
             device: None,
@@ -298,8 +312,20 @@ impl Hub {
         self.device = Some(device);
     }
 
+    /// Takes note that a group hears what is said on this connection: it is told of its late events, though not so often as
+    /// a subscriber.
+    pub fn join(&mut self, conn: ConnId) {
+        self.group = Some(Endpoint::Tcp(conn));
+    }
+
+    /// Tells whether we are in a group at a router, and how that went, for `/status`.
+    pub fn set_router(&mut self, joined: bool, tally: MemberTally) {
+        self.router = Some((joined, tally));
+    }
+
     /// Forgets a connection that is closed.
     pub fn forget(&mut self, conn: ConnId) {
+        self.group = self.group.filter(|group| *group != Endpoint::Tcp(conn));
         self.subscribers.retain(|subscriber| *subscriber != Endpoint::Tcp(conn));
     }
 
@@ -460,6 +486,13 @@ impl Hub {
         match report {
             Report::Late { due, by, policy, .. } if self.subscribers.contains(&to) => {
                 self.late(to, due, by, policy);
+            }
+            Report::Late { due, by, policy, .. } if self.group == Some(to) => {
+                if self.lates.take(self.now, LATE_EACH, LATE_BURST) {
+                    self.late(to, due, by, policy);
+                } else {
+                    self.tally.unanswered += 1;
+                }
             }
             Report::Late { .. } => {}
             Report::Full { .. } => {

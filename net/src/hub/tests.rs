@@ -311,6 +311,38 @@ fn a_long_list_comes_in_messages_that_fit_a_packet() {
 }
 
 #[test]
+fn a_group_is_told_what_was_late_but_not_of_every_event() {
+    let mut lab = Lab::new(64);
+    lab.pass(1_000);
+    let [group, other] = [ConnId::numbered(1), ConnId::numbered(2)];
+    let late = || {
+        let mut packet = Vec::new();
+        BundleWriter::new(&mut packet, 1 << 31).message("/kick", [Arg::Float(1.0)]).unwrap();
+        packet
+    };
+    lab.hub.join(group);
+    lab.send(Endpoint::Tcp(other), &late());
+    lab.send(Endpoint::Tcp(group), &late());
+    lab.pass(1);
+    let said = lab.said();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert_eq!(said[0].0, Endpoint::Tcp(group));
+    assert!(said[0].1.starts_with("/late 500"), "{said:?}");
+    (0..50).for_each(|_| lab.send(Endpoint::Tcp(group), &late()));
+    lab.pass(1);
+    assert_eq!(lab.said().len(), 31);
+    assert_eq!(lab.hub.tally().unanswered, 19);
+    lab.hub.set_router(true, MemberTally { joined: 2, failed: 5 });
+    let status = &lab.ask(peer(1), "/status", &[])[0].1;
+    assert!(status.ends_with(" router joined router_joined 2 router_failed 5"), "{status}");
+    lab.pass(1_000);
+    lab.hub.forget(group);
+    lab.send(Endpoint::Tcp(group), &late());
+    lab.pass(1);
+    assert_eq!(lab.said(), []);
+}
+
+#[test]
 fn subscribers_hear_what_happens_to_others() {
     let mut lab = Lab::new(64);
     let conn = ConnId::numbered(3);
