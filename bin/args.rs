@@ -1,9 +1,11 @@
 //! Flags as typed, and the help that explains them. Nothing is opened or looked up here.
 
+mod group;
 mod node;
 mod router;
 mod sim_clock;
 
+pub(crate) use group::GroupArgs;
 pub(crate) use node::NodeArgs;
 pub(crate) use router::RouterArgs;
 pub(crate) use sim_clock::SimClock;
@@ -30,6 +32,7 @@ pub(crate) struct Cli {
 const TARGETS: &str = "\
 TARGET is [udp|tcp|slip]://host:port, udp if left out: 192.168.1.20:9000, tcp://pi.local:9000
   tcp is OSC 1.0's stream (an int32 length before each packet), slip OSC 1.1's (SLIP)
+  send also takes router://host[:port], port 55555 if left out: to all others of a group at that router
 Durations have a unit: 200ms, 1.5s, 2m
 Instants are +200ms (from now) or RFC 3339: 2026-11-20T20:00:00.5+01:00
 Exit codes: 0 good, 1 failed, 2 wrong usage";
@@ -90,9 +93,11 @@ and these, which take no argument: T true, F false, N nil, I impulse, [ and ] ar
   downbeat send localhost:9000 /tick
   downbeat send localhost:9000 /play kick gain 0.5 --in 500ms
   downbeat send tcp://localhost:9000 /status --reply 1s
-  downbeat send localhost:9000 /chord --types 's[iii]t' major 60 64 67 +1s")]
+  downbeat send localhost:9000 /chord --types 's[iii]t' major 60 64 67 +1s
+  downbeat send --group band --group-password-file band.txt router://example.org /tick --in 500ms")]
 pub(crate) struct SendArgs {
     /// Where to
+    #[arg(value_parser = Target::anywhere)]
     pub(crate) target: Target,
     /// OSC address or address pattern
     pub(crate) address: String,
@@ -114,6 +119,11 @@ pub(crate) struct SendArgs {
     /// Seal it with the key in this file, as nodes with --key-file demand
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
+    /// Through a router: to this user of the group alone
+    #[arg(long, value_name = "USER", conflicts_with = "key_file", help_heading = "Group at a router")]
+    pub(crate) to: Option<String>,
+    #[command(flatten)]
+    pub(crate) group: GroupArgs,
 }
 
 #[derive(Args, Debug)]
@@ -122,8 +132,22 @@ A line per message: when it arrived (UTC), from whom, when it is due against its
 message itself:
   2026-11-20T19:00:00.123456Z udp 192.168.1.7:57120  in 500 ms  /play \"kick\" 0.5
   2026-11-20T19:00:01.100000Z udp 192.168.1.7:57120  late 2.5 ms  /play \"kick\" 0.5
-Bundles are not held back: what is due later is printed now.")]
+Bundles are not held back: what is due later is printed now.
+
+  downbeat listen --port 9001 --tcp
+  downbeat listen --router example.org --group band --group-password-file band.txt")]
 pub(crate) struct ListenArgs {
+    /// Listen to a group at this router instead; port 55555 if left out
+    #[arg(
+        long,
+        value_name = "HOST[:PORT]",
+        value_parser = Target::router,
+        conflicts_with_all = ["bind", "multicast", "port", "tcp"],
+        help_heading = "Group at a router"
+    )]
+    pub(crate) router: Option<Target>,
+    #[command(flatten)]
+    pub(crate) group: GroupArgs,
     /// Address to listen on; every address of this host if left out
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) bind: Option<IpAddr>,

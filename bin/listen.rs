@@ -1,15 +1,19 @@
 //! `downbeat listen`: prints what arrives and when, without holding anything back.
 
 use crate::args::ListenArgs;
+use crate::group::{self, Seat};
 use crate::output::{note, results};
 use crate::quantity::rfc3339;
 use crate::score::Recorder;
 use crate::send::line;
 use crate::stop;
 use crate::value;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
+use downbeat_net::member::Heard;
 use downbeat_net::osc::{self, Timed};
-use downbeat_net::{ConnId, Endpoint, Handler, NetCounters, Outgoing, Reactor, Sockets, StreamLimits};
+use downbeat_net::{
+    ConnId, Endpoint, Handle, Handler, NetCounters, Outgoing, Reactor, Sockets, StreamLimits,
+};
 use downbeat_sync::{Clock, EnsembleTime, LocalTime, Span, WallAnchor};
 use serde_json::json;
 use std::collections::HashMap;
@@ -17,15 +21,15 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+/// Who listens, in a group.
+const USER: &str = "downbeat-listen";
+
 /// Listens until Ctrl-C, or until nobody reads its output any more.
 pub(crate) fn run(args: ListenArgs) -> anyhow::Result<()> {
     let clock = Clock::new();
-    let mut sockets = Sockets::bind(args.bind, args.port, &args.multicast)
-        .map_err(|error| cannot_listen(error, args.bind, args.port))?;
-    if !args.tcp {
-        sockets.tcp.clear();
-    }
-    let place = sockets.local_addr().context("cannot find out the port")?;
+    let sockets = sockets(&args)?;
+    let place = args.router.is_none().then(|| sockets.local_addr().context("cannot find out the port"));
+    let place = place.transpose()?;
     let mut reactor = Reactor::new(sockets, clock, StreamLimits::default(), Arc::new(NetCounters::default()))
         .context("cannot watch the sockets")?;
     let handle = reactor.handle();
@@ -40,11 +44,34 @@ pub(crate) fn run(args: ListenArgs) -> anyhow::Result<()> {
         zero: None,
         failure: None,
         stop: reactor.handle(),
+        seat: seat(&args, reactor.handle(), clock)?,
     };
-    let over = if args.tcp { "udp+tcp" } else { "udp" };
-    note(format_args!("listening on {over} {place}"));
+    if let Some(place) = place {
+        let over = if args.tcp { "udp+tcp" } else { "udp" };
+        note(format_args!("listening on {over} {place}"));
+    }
     reactor.run(&mut listener).context("cannot receive")?;
     listener.finish()
+}
+
+/// Where packets come in, but for those of a group.
+fn sockets(args: &ListenArgs) -> anyhow::Result<Sockets> {
+    if args.router.is_some() {
+        return Ok(Sockets::default());
+    }
+    group::none_without_a_router(&args.group)?;
+    let mut sockets = Sockets::bind(args.bind, args.port, &args.multicast)
+        .map_err(|error| cannot_listen(error, args.bind, args.port))?;
+    if !args.tcp {
+        sockets.tcp.clear();
+    }
+    Ok(sockets)
+}
+
+fn seat(args: &ListenArgs, handle: Handle, clock: Clock) -> anyhow::Result<Option<Seat>> {
+    let Some(router) = &args.router else { return Ok(None) };
+    let identity = group::identity(&args.group, USER)?;
+    Seat::new(router, &identity, handle, clock.now()).map(Some)
 }
 
 /// Why there is no socket, and what may help.
@@ -74,15 +101,31 @@ struct Listener {
     /// The arrival of the first packet: time 0 of the recorded score.
     zero: Option<EnsembleTime>,
     failure: Option<anyhow::Error>,
-    stop: downbeat_net::Handle,
+    stop: Handle,
+    seat: Option<Seat>,
 }
 
 impl Handler for Listener {
     fn on_packet(&mut self, arrival: LocalTime, from: Endpoint, packet: &[u8]) {
         let arrived = self.anchor.wall - (self.anchor.local - arrival);
-        if let Err(error) = self.show(arrived, from, packet).and_then(|()| self.record(arrived, packet)) {
-            self.failure.get_or_insert(error);
-            self.stop.stop();
+        let heard = self.seat.as_mut().filter(|seat| seat.is_at(from)).map(|seat| seat.hear(packet, arrival));
+        let printed = match &heard {
+            Some(Heard::Joined) => Ok(()),
+            _ => self.show(arrived, from, packet),
+        };
+        let recorded = printed.and_then(|()| match &heard {
+            None | Some(Heard::Group) => self.record(arrived, packet),
+            Some(Heard::Private(packet)) => self.record(arrived, packet),
+            Some(Heard::Joined | Heard::Refused(_) | Heard::Routers) => Ok(()),
+        });
+        if let Err(error) = recorded {
+            self.fail(error);
+        }
+    }
+
+    fn on_connected(&mut self, conn: ConnId) {
+        if let Some(seat) = &mut self.seat {
+            seat.connected(conn, self.anchor.local);
         }
     }
 
@@ -92,33 +135,57 @@ impl Handler for Listener {
 
     fn on_close(&mut self, conn: ConnId) {
         self.peers.remove(&conn);
+        if let Some(seat) = &mut self.seat {
+            seat.closed(conn, self.anchor.local);
+        }
     }
 
     fn on_tick(&mut self, now: WallAnchor) {
         self.anchor = now;
         if let Some(Err(error)) = self.recorder.as_mut().map(Recorder::flush) {
-            self.failure.get_or_insert(error);
-            self.stop.stop();
+            self.fail(error);
         }
+        self.attend(now.local);
     }
 
     fn deadline(&self) -> Option<LocalTime> {
-        Some(self.anchor.local + Span::from_secs(1))
+        let second = self.anchor.local + Span::from_secs(1);
+        let seat = self.seat.as_ref().map(Seat::deadline);
+        Some(seat.filter(|seat| seat.is_before(second)).unwrap_or(second))
     }
 
-    fn poll(&mut self, _: LocalTime) -> Option<Outgoing<'_>> {
-        None
+    fn poll(&mut self, now: LocalTime) -> Option<Outgoing<'_>> {
+        let step = self.seat.as_mut()?.step(now)?;
+        self.seat.as_ref().map(|seat| seat.outgoing(step))
     }
 }
 
 impl Listener {
+    /// Who does not get into the group at all is told why; who was in comes back.
+    fn attend(&mut self, now: LocalTime) {
+        let Some(seat) = &mut self.seat else { return };
+        seat.tick(now);
+        if let Some(why) = seat.failure()
+            && seat.tally().1.joined == 0
+        {
+            let error = anyhow!("cannot listen at {}: {why}", seat.router());
+            self.fail(error);
+        }
+    }
+
+    fn fail(&mut self, error: anyhow::Error) {
+        self.failure.get_or_insert(error);
+        self.stop.stop();
+    }
+
     /// A line for each message of the packet.
     fn show(&self, arrived: EnsembleTime, from: Endpoint, packet: &[u8]) -> anyhow::Result<()> {
-        let from = match from {
-            Endpoint::Tcp(conn) => {
+        let from = match (from, self.seat.as_ref().filter(|seat| seat.is_at(from))) {
+            (_, Some(seat)) => seat.router().to_string(),
+            (Endpoint::Tcp(conn), None) => {
                 self.peers.get(&conn).map_or(from.to_string(), |peer| format!("tcp {peer}"))
             }
-            Endpoint::Udp(_) => from.to_string(),
+            (Endpoint::Udp(_), None) => from.to_string(),
         };
         for item in osc::read(packet) {
             match (&self.form, item) {

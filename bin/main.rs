@@ -7,6 +7,7 @@
 mod args;
 mod config;
 mod devices;
+mod group;
 mod key;
 mod listen;
 mod log;

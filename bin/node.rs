@@ -11,6 +11,7 @@ mod hosts;
 mod rates;
 
 use crate::args::NodeArgs;
+use crate::group::{self, Seat};
 use crate::listen::cannot_listen;
 use crate::output::note;
 use crate::state::{self, State};
@@ -37,6 +38,10 @@ use std::thread;
 pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
     let clock = args.sim_clock.local(clock);
     let began = clock.now();
+    let member = match &args.router {
+        Some(router) => Some((router, group::identity(&args.group, &args.name)?)),
+        None => group::none_without_a_router(&args.group).map(|()| None)?,
+    };
     let mut sockets = Sockets::bind(args.bind, args.port, &args.multicast)
         .map_err(|error| cannot_listen(error, args.bind, args.port))?;
     let place = sockets.local_addr().context("cannot find out the port")?;
@@ -97,7 +102,9 @@ pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
         .map(|state| Rates::start(state, learned))
         .transpose()
         .context("cannot start the state's thread")?;
-    let mut edge = Edge::new(hub, disk, device, rates, (args.sim_clock, began), clock.now());
+    let seat = member.map(|(router, identity)| Seat::new(router, &identity, reactor.handle(), clock.now()));
+    let mut edge =
+        Edge::new(hub, disk, device, rates, seat.transpose()?, (args.sim_clock, began), clock.now());
     announce(&args, place, edge.device(), loaded, clock.now() - began);
     // Last, for threads inherit it.
     if raise_this_thread(NETWORK_PRIORITY) != Grant::Granted {

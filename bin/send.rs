@@ -5,11 +5,16 @@ use crate::args::SendArgs;
 use crate::output::{printable, results};
 use crate::quantity::Instant;
 use crate::way::Way;
-use crate::{key, value};
-use anyhow::{Context, bail};
-use downbeat_net::MAX_DATAGRAM;
+use crate::{group, key, value};
+use anyhow::{Context, anyhow, bail};
 use downbeat_net::osc::{self, Arg, BundleWriter};
+use downbeat_net::{Key, MAX_DATAGRAM};
 use downbeat_sync::{Clock, EnsembleTime};
+
+/// Who sends, in a group.
+const USER: &str = "downbeat-send";
+/// A message to one user of a group.
+const PRIVATE: &str = "/oscrouter/private";
 
 /// Sends the message, then prints the answers if asked to wait for any.
 pub(crate) fn run(args: SendArgs) -> anyhow::Result<()> {
@@ -20,16 +25,48 @@ pub(crate) fn run(args: SendArgs) -> anyhow::Result<()> {
     if bytes > MAX_DATAGRAM && args.target.is_udp() {
         bail!("the packet has {bytes} bytes, UDP carries {MAX_DATAGRAM} at most: send it to tcp://");
     }
-    let mut way = Way::open(&args.target, key.as_ref(), clock)?;
+    let mut way = open(&args, key.as_ref(), clock)?;
     // Only now, for the way may have taken a while to open.
     way.send(&packet(&args, wall())?)?;
-    let Some(wait) = args.reply else { return Ok(()) };
     let mut refusal = None;
-    way.receive(wait, |packet| {
-        refusal = refusal.take().or_else(|| refused(packet, args.address.as_bytes()));
-        print(packet)
-    })?;
+    let mut look = |packet: &[u8]| {
+        let router = || args.target.is_router().then(|| refused_by_router(packet)).flatten();
+        refusal = refusal.take().or_else(|| refused(packet, args.address.as_bytes())).or_else(router);
+    };
+    if let Some(wait) = args.reply {
+        way.receive(wait, |packet| {
+            look(packet);
+            print(packet)
+        })?;
+    }
+    if args.target.is_router() {
+        way.leave(|packet| {
+            look(packet);
+            Ok(())
+        })?;
+    }
     refusal.map_or(Ok(()), |reason| bail!("{} was refused: {reason}", args.address))
+}
+
+/// The way to the target, or into the group.
+fn open(args: &SendArgs, key: Option<&Key>, clock: Clock) -> anyhow::Result<Way> {
+    if !args.target.is_router() {
+        if args.to.is_some() || args.group.is_given() {
+            bail!(anyhow!("groups are at a router: give its place as router://host").context(WrongUsage));
+        }
+        return Way::open(&args.target, key, clock);
+    }
+    let identity = group::identity(&args.group, USER)?;
+    let mut link = args.target.open()?;
+    group::enter(&mut link, &identity, clock)?;
+    Way::over(link, &args.target, key, clock)
+}
+
+/// Why the router did not forward the message, if that is what it says.
+fn refused_by_router(packet: &[u8]) -> Option<String> {
+    let message = osc::read(packet).next()?.ok()?.message;
+    let reason = message.args().next()?.text()?;
+    (message.address() == b"/oscrouter/error").then(|| printable(reason))
 }
 
 /// Why the message to this address was refused, if that is what the answer says.
@@ -46,13 +83,16 @@ fn refused(answer: &[u8], address: &[u8]) -> Option<String> {
 fn packet(args: &SendArgs, now: EnsembleTime) -> anyhow::Result<Vec<u8>> {
     let values = value::values(&args.args, args.types.as_deref(), now).context(WrongUsage)?;
     let arguments = values.iter().map(value::Value::as_arg);
+    let private = args.to.as_ref().map(|user| [Arg::from(user.as_str()), args.address.as_str().into()]);
+    let arguments = private.into_iter().flatten().chain(arguments);
+    let address = if args.to.is_some() { PRIVATE } else { &args.address };
     let instant = args.ahead.map(Instant::After).or(args.at);
     let mut packet = Vec::new();
     let written = match instant {
-        None => osc::write(&mut packet, &args.address, arguments),
+        None => osc::write(&mut packet, address, arguments),
         Some(instant) => {
             let mut bundle = BundleWriter::new(&mut packet, instant.from(now).bits());
-            bundle.message(&args.address, arguments).map(|_| ())
+            bundle.message(address, arguments).map(|_| ())
         }
     };
     written.with_context(|| format!("cannot send {}", args.address)).context(WrongUsage)?;

@@ -8,19 +8,23 @@ use downbeat_net::framing::{DEFAULT_LIMIT, Framing, Split, Splitter};
 use downbeat_sync::{Clock, Span};
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::ops::ControlFlow;
 use std::str::FromStr;
 use std::time::Duration;
 
 /// How long a TCP connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Where a router listens, if nobody says otherwise.
+const ROUTER_PORT: u16 = 55_555;
+/// A router has so long to take what it was sent and close the connection.
+const LEAVING: Span = Span::from_secs(3);
 /// A read timeout of zero would mean to wait for ever.
 const SHORTEST_WAIT: Duration = Duration::from_micros(1);
 /// Packets that are read at a time while something else is to be done.
 const DRAINED: usize = 64;
 
-/// `[udp|tcp|slip]://host:port`.
+/// `[udp|tcp|slip]://host:port`, or `router://host[:port]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     transport: Transport,
@@ -33,24 +37,49 @@ pub(crate) struct Target {
 enum Transport {
     Udp,
     Tcp(Framing),
+    /// To the group one has joined there.
+    Router,
 }
 
 impl Transport {
-    const NAMES: [(&'static str, Transport); 3] = [
+    const NAMES: [(&'static str, Transport); 4] = [
         ("udp", Transport::Udp),
         ("tcp", Transport::Tcp(Framing::Length)),
         ("slip", Transport::Tcp(Framing::Slip)),
+        ("router", Transport::Router),
     ];
 }
 
 impl FromStr for Target {
     type Err = String;
 
+    /// A node, or another program that is spoken to directly.
     fn from_str(text: &str) -> Result<Target, String> {
+        let target = Target::anywhere(text)?;
+        if target.is_router() {
+            Err("only downbeat send goes through a router".to_owned())
+        } else {
+            Ok(target)
+        }
+    }
+}
+
+/// Whether something like `host:port` or `[::1]` ends in a port.
+fn has_port(place: &str) -> bool {
+    place.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'))
+}
+
+impl Target {
+    /// A router too.
+    pub(crate) fn anywhere(text: &str) -> Result<Target, String> {
         let (scheme, place) = text.split_once("://").unwrap_or(("udp", text));
         let known = Transport::NAMES.iter().find(|(name, _)| *name == scheme);
         let (_, transport) =
-            known.ok_or_else(|| format!("{scheme}:// is none of udp://, tcp:// and slip://"))?;
+            known.ok_or_else(|| format!("{scheme}:// is none of udp://, tcp://, slip:// and router://"))?;
+        let place = &match transport {
+            Transport::Router if !has_port(place) => format!("{place}:{ROUTER_PORT}"),
+            _ => place.to_owned(),
+        };
         match place.rsplit_once(':') {
             Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) => {
                 Ok(Target { transport: *transport, place: place.to_owned() })
@@ -69,26 +98,43 @@ impl fmt::Display for Target {
 }
 
 impl Target {
+    /// A router by its place alone, `host[:port]`.
+    pub(crate) fn router(text: &str) -> Result<Target, String> {
+        Target::anywhere(&format!("router://{}", text.strip_prefix("router://").unwrap_or(text)))
+    }
+
     /// Whether packets go as datagrams.
     pub(crate) fn is_udp(&self) -> bool {
         self.transport == Transport::Udp
     }
 
+    /// Whether packets go to a group at a router.
+    pub(crate) fn is_router(&self) -> bool {
+        self.transport == Transport::Router
+    }
+
     /// Looks the host up and opens the way there.
     pub(crate) fn open(&self) -> anyhow::Result<Link> {
-        let addresses = self.addresses()?;
         let wire = match self.transport {
             Transport::Udp => {
-                Wire::Udp(connect_udp(&addresses).with_context(|| format!("cannot send to {self}"))?)
+                let socket =
+                    connect_udp(&self.addresses()?).with_context(|| format!("cannot send to {self}"))?;
+                Wire::Udp(socket)
             }
-            Transport::Tcp(framing) => {
-                let stream = connect_tcp(&addresses).with_context(|| {
+            transport @ (Transport::Tcp(_) | Transport::Router) => {
+                let framing = if let Transport::Tcp(framing) = transport { framing } else { Framing::Length };
+                let stream = self.connect().with_context(|| {
                     format!("cannot connect to {self}; does anybody listen on TCP there?")
                 })?;
                 Wire::Tcp { stream, framing, splitter: Box::new(Splitter::new(DEFAULT_LIMIT)) }
             }
         };
         Ok(Link { target: self.clone(), wire })
+    }
+
+    /// Looks the host up and connects to it, whatever the transport.
+    pub(crate) fn connect(&self) -> anyhow::Result<TcpStream> {
+        Ok(connect_tcp(&self.addresses()?)?)
     }
 
     /// The same, but answers to datagrams may come from anywhere: whoever hears a broadcast answers from an address of its own.
@@ -170,6 +216,18 @@ impl Link {
             }
         }
         Ok(())
+    }
+
+    /// Tells the other side of a stream that this was all, and hands what it still says to `take` until it closes too: closing
+    /// with something unread would destroy what was sent.
+    pub(crate) fn leave(
+        &mut self,
+        clock: Clock,
+        mut take: impl FnMut(&[u8]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let Wire::Tcp { stream, .. } = &self.wire else { return Ok(()) };
+        stream.shutdown(Shutdown::Write).with_context(|| format!("cannot leave {}", self.target))?;
+        self.receive(clock, LEAVING, |packet| take(packet).map(ControlFlow::Continue))
     }
 
     /// Hands the packets that have come back by now to `take`; not without end, if they come faster than they are read.
@@ -301,8 +359,25 @@ mod tests {
         ] {
             assert_eq!(typed.parse::<Target>().map(|target| target.to_string()), Ok(printed.to_owned()));
         }
-        for wrong in ["", "9000", ":9000", "host", "host:", "host:99999", "host:0", "http://host:80"] {
+        for wrong in
+            ["", "9000", ":9000", "host", "host:", "host:99999", "host:0", "http://host:80", "router://host"]
+        {
             assert!(wrong.parse::<Target>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn routers_have_a_usual_port() {
+        for (typed, printed) in [
+            ("router://host", "router://host:55555"),
+            ("router://host:1234", "router://host:1234"),
+            ("router://[::1]", "router://[::1]:55555"),
+            ("router://[::1]:7", "router://[::1]:7"),
+        ] {
+            assert_eq!(Target::anywhere(typed).map(|target| target.to_string()), Ok(printed.to_owned()));
+        }
+        for wrong in ["router://", "router://:7", "router://host:", "router://host:0"] {
+            assert!(Target::anywhere(wrong).is_err(), "{wrong}");
         }
     }
 }

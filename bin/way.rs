@@ -33,8 +33,14 @@ struct Seal {
 impl Way {
     /// Opens the way. With a key, a node must be there that has it too.
     pub(crate) fn open(target: &Target, key: Option<&Key>, clock: Clock) -> anyhow::Result<Way> {
-        let Some(key) = key else { return Ok(Way { link: target.open()?, clock, seal: None }) };
-        let mut way = Way { link: target.open_wide()?, clock, seal: None };
+        let link = if key.is_some() { target.open_wide()? } else { target.open()? };
+        Way::over(link, target, key, clock)
+    }
+
+    /// The same, over a link that is open: one on which a group was joined.
+    pub(crate) fn over(link: Link, target: &Target, key: Option<&Key>, clock: Clock) -> anyhow::Result<Way> {
+        let mut way = Way { link, clock, seal: None };
+        let Some(key) = key else { return Ok(way) };
         let mut sealer = Sealer::new(key.clone(), random());
         way.learn_the_time(&mut sealer).with_context(|| format!("cannot seal what is sent to {target}"))?;
         way.seal = Some(Seal { sealer, asked: clock.now() });
@@ -71,6 +77,11 @@ impl Way {
             }
             Ok(ControlFlow::Continue(()))
         })
+    }
+
+    /// Leaves the other side of a stream to take what it was sent, and hands what it still says to `take`.
+    pub(crate) fn leave(mut self, take: impl FnMut(&[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        self.link.leave(self.clock, take)
     }
 
     /// Takes the answers that have come and asks anew, if it is time; to be called now and then by those who send for long.

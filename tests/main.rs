@@ -8,6 +8,7 @@ mod clock;
 mod company;
 mod ensemble;
 mod ensemble_clients;
+mod groups;
 mod interfaces;
 mod interop;
 mod lab;

@@ -1,7 +1,8 @@
 //! The flags of `downbeat node`.
 
-use super::SimClock;
+use super::{GroupArgs, SimClock};
 use crate::quantity;
+use crate::target::Target;
 use clap::{Args, ValueEnum};
 use downbeat_engine::LatePolicy;
 use downbeat_engine::device::Host;
@@ -52,6 +53,12 @@ pub(crate) struct NodeArgs {
     /// neither believed nor obeyed
     #[arg(long, value_name = "FILE", help_heading = "Ensemble")]
     pub(crate) key_file: Option<PathBuf>,
+
+    /// Also play what a group at this router sends; port 55555 if left out. Its connection is made anew whenever it is lost
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = Target::router, help_heading = "Group at a router")]
+    pub(crate) router: Option<Target>,
+    #[command(flatten)]
+    pub(crate) group: GroupArgs,
 
     /// Kind of sound device: auto, alsa, jack or virtual. `auto` falls back to `virtual`, which needs no hardware
     #[arg(long, default_value_t, help_heading = "Sound device")]

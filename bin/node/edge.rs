@@ -4,8 +4,10 @@
 
 use super::rates::Rates;
 use crate::args::SimClock;
+use crate::group::Seat;
 use downbeat_engine::Disk;
 use downbeat_engine::device::{Device, DeviceState};
+use downbeat_net::member::Heard;
 use downbeat_net::{ConnId, Endpoint, Handler, Hub, LoadRequest, Outgoing, Output, osc};
 use downbeat_sync::{LocalTime, Span, WallAnchor};
 use std::collections::HashMap;
@@ -32,6 +34,8 @@ pub(super) struct Edge {
     /// The clocks of its host, and when it began by them.
     sim: (SimClock, LocalTime),
     now: LocalTime,
+    /// In a group at a router, if that is wanted.
+    seat: Option<Seat>,
     /// Writes the rest when it is dropped, after the device.
     rates: Option<Rates>,
 }
@@ -42,6 +46,7 @@ impl Edge {
         disk: Disk,
         device: Device,
         rates: Option<Rates>,
+        seat: Option<Seat>,
         sim: (SimClock, LocalTime),
         now: LocalTime,
     ) -> Edge {
@@ -59,6 +64,7 @@ impl Edge {
             sending: Vec::new(),
             sim,
             now,
+            seat,
             rates,
         }
     }
@@ -107,11 +113,32 @@ impl Edge {
 
 impl Handler for Edge {
     fn on_packet(&mut self, arrival: LocalTime, from: Endpoint, packet: &[u8]) {
-        self.hub.handle(arrival, from, packet);
+        let Some(seat) = self.seat.as_mut().filter(|seat| seat.is_at(from)) else {
+            return self.hub.handle(arrival, from, packet);
+        };
+        match seat.hear(packet, arrival) {
+            Heard::Group => self.hub.handle(arrival, from, packet),
+            Heard::Private(packet) => self.hub.handle(arrival, from, &packet),
+            Heard::Joined => {
+                if let Endpoint::Tcp(conn) = from {
+                    self.hub.join(conn);
+                }
+            }
+            Heard::Refused(_) | Heard::Routers => {}
+        }
+    }
+
+    fn on_connected(&mut self, conn: ConnId) {
+        if let Some(seat) = &mut self.seat {
+            seat.connected(conn, self.now);
+        }
     }
 
     fn on_close(&mut self, conn: ConnId) {
         self.hub.forget(conn);
+        if let Some(seat) = &mut self.seat {
+            seat.closed(conn, self.now);
+        }
     }
 
     fn on_sent(&mut self, cookie: u64, at: LocalTime) {
@@ -126,16 +153,25 @@ impl Handler for Edge {
             }
         }
         self.watch_device(now);
+        if let Some(seat) = &mut self.seat {
+            seat.tick(now.local);
+            let (joined, tally) = seat.tally();
+            self.hub.set_router(joined, tally);
+        }
         let (sim, began) = self.sim;
         self.hub.tick(sim.wall(began, now));
     }
 
     fn deadline(&self) -> Option<LocalTime> {
-        let hub = self.hub.deadline();
-        Some(if self.next_look.is_before(hub) { self.next_look } else { hub })
+        let others = [Some(self.next_look), self.seat.as_ref().map(Seat::deadline)];
+        let soonest = |a: LocalTime, b: LocalTime| if b.is_before(a) { b } else { a };
+        Some(others.into_iter().flatten().fold(self.hub.deadline(), soonest))
     }
 
     fn poll(&mut self, now: LocalTime) -> Option<Outgoing<'_>> {
+        if let Some(step) = self.seat.as_mut().and_then(|seat| seat.step(now)) {
+            return self.seat.as_ref().map(|seat| seat.outgoing(step));
+        }
         loop {
             match self.hub.poll(now)? {
                 Output::Send { to, packet, stamp } => {
