@@ -68,6 +68,10 @@ pub(crate) fn run(args: RouterArgs, clock: Clock) -> anyhow::Result<()> {
 /// All listeners, and what they are for.
 fn listen(args: &RouterArgs) -> anyhow::Result<(Vec<Listener>, Vec<String>)> {
     let files = args.tls_cert.as_deref().zip(args.tls_key.as_deref());
+    if files.is_some() && args.tls_port.is_none() && args.wss_port.is_none() {
+        let why = "a certificate is for --tls-port or --wss-port, and there is neither";
+        return Err(anyhow::Error::msg(why).context(WrongUsage));
+    }
     let tls = files.map(|(chain, key)| certificate::load(chain, key)).transpose()?;
     let [length, slip] = [Framing::Length, Framing::Slip].map(Layers::from);
     let websocket = Layers { websocket: true, ..length.clone() };

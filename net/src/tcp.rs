@@ -201,7 +201,6 @@ impl Connections {
             let mut means = Means { limits: &self.limits, counters: &self.counters, pool: &mut self.pool };
             let received = conn.receive(reads, buffers, &mut means, clock, handler);
             left = left.saturating_sub(received);
-            self.counters.received_bytes.fetch_add(received as u64, Ordering::Relaxed);
             if conn.readable {
                 conn.listed_to_read = true;
                 self.to_read.push_back(id);

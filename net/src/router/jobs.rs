@@ -1,8 +1,8 @@
 //! [`Jobs`]: passwords that wait to be hashed or checked, and whose turn it is.
 //!
 //! Checks come first, for somebody waits for them; of those, each computer's turn comes round, so that one that floods the
-//! router with wrong passwords delays the others by one check and not by all of its own. Hashes are made one at a time when
-//! there is nothing to check. Not for: what a result changes (`door`).
+//! router with wrong passwords delays the others by one check and not by all of its own. Hashes are made one at a time, when
+//! there is nothing to check or after each check: until there is a hash, a wrong password costs whoever tries it nothing. Not for: what a result changes (`door`).
 
 use super::account::AccountId;
 use super::groups::{Groups, Holder};
@@ -39,6 +39,8 @@ pub(super) struct Jobs {
     unhashed: BTreeMap<AccountId, Holder>,
     /// What the thread was given.
     given: Vec<Job>,
+    /// What it was given last is a check.
+    checked: bool,
     round: u64,
     tickets: u64,
 }
@@ -93,14 +95,24 @@ impl Jobs {
         if self.given.len() >= AT_ONCE {
             return None;
         }
+        if self.checked
+            && let Some(given) = self.next_hash(groups, secret)
+        {
+            return Some(given);
+        }
         let turn = |(_, (job, _)): &(usize, &(Job, PasswordHash))| (job.round, job.ticket);
         if let Some((at, _)) = self.checks.iter().enumerate().min_by_key(turn) {
             let (job, hash) = self.checks.swap_remove(at);
             self.round = self.round.max(job.round);
             let given = HashJob::verify(job.ticket, job.digest.clone(), hash);
             self.given.push(job);
+            self.checked = true;
             return Some(given);
         }
+        self.next_hash(groups, secret)
+    }
+
+    fn next_hash(&mut self, groups: &mut Groups, secret: &Secret) -> Option<HashJob> {
         if self.given.iter().any(|job| job.origin.is_none()) {
             return None;
         }
@@ -111,6 +123,7 @@ impl Jobs {
             let given = HashJob::hash(ticket, digest.clone(), secret.salt(ticket));
             let job = Job { holder, account, digest, waiters: Vec::new(), origin: None, round: 0, ticket };
             self.given.push(job);
+            self.checked = false;
             return Some(given);
         }
         None

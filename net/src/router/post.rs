@@ -11,16 +11,19 @@ use crate::osc::{self, Message, OscError, Pattern, Timed};
 use crate::time_reply::TimeForm;
 use downbeat_sync::LocalTime;
 
-/// How often a packet's patterns are compared with somebody's address: a bundle of thousands in a large group must not stop all.
-const CHECKS: usize = 16_384;
+/// What comparing a packet's patterns with somebody's address may cost: bytes of the one times bytes of the other, some three
+/// milliseconds' work. A bundle of thousands in a large group must not stop all.
+const CHECKS: usize = 1 << 22;
+/// Messages to the router itself in one packet.
+const COMMANDS: usize = 256;
 
 /// What there is in a packet.
 #[derive(Default)]
 struct Contents {
     registers: bool,
     reserved: bool,
-    /// Something else for the router.
-    commands: bool,
+    /// How much else there is for the router.
+    commands: usize,
     /// Something for the group.
     others: bool,
 }
@@ -40,12 +43,15 @@ impl Router {
             return self.refuse(conn, Refusal::Reserved, now);
         }
         if contents.registers {
-            if contents.commands || contents.others {
+            if contents.commands > 0 || contents.others {
                 self.refuse(conn, Refusal::Beside, now);
             }
             return self.first(conn, packet, now);
         }
-        if !contents.commands {
+        if contents.commands > COMMANDS {
+            return self.refuse(conn, Refusal::Commands, now);
+        }
+        if contents.commands == 0 {
             return self.forward(conn, seat, packet.into(), now);
         }
         for timed in osc::read(packet).any_tags().map_while(Result::ok) {
@@ -71,7 +77,7 @@ impl Router {
                 Meaning::Reserved => contents.reserved = true,
                 Meaning::Register => contents.registers = true,
                 Meaning::Private | Meaning::Ping | Meaning::Time(_) | Meaning::Clock => {
-                    contents.commands = true
+                    contents.commands += 1
                 }
             }
         }
@@ -79,13 +85,14 @@ impl Router {
     }
 
     /// Whether a pattern means the answer to the registration of somebody of a group. It is said to if there are no more checks.
-    fn answers_somebody(&self, seat: Seat, pattern: &[u8], checks: &mut usize) -> bool {
-        let Ok(pattern) = Pattern::new(pattern) else { return true };
+    fn answers_somebody(&self, seat: Seat, address: &[u8], checks: &mut usize) -> bool {
+        let Ok(pattern) = Pattern::new(address) else { return true };
         let users = self.groups.get(seat.group).map_or(&[][..], |group| group.users());
         let mut conns = users.iter().flat_map(|user| &user.conns).filter_map(|conn| self.conns.get(conn));
         conns.any(|known| {
-            let is_out_of_checks = *checks == 0;
-            *checks = checks.saturating_sub(1);
+            let cost = address.len() * known.registered.len();
+            let is_out_of_checks = *checks < cost;
+            *checks = checks.saturating_sub(cost);
             is_out_of_checks || pattern.matches(&known.registered)
         })
     }

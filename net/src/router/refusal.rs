@@ -59,6 +59,9 @@ pub enum Refusal {
     /// An address that only the router sends, or a pattern that means one, or several commands at once.
     #[error("this address, or one that the pattern means, is the router's own")]
     Reserved,
+    /// More messages to the router than it deals with at a time, in one bundle.
+    #[error("too many messages to the router in one bundle: at most 256")]
+    Commands,
     /// Other messages beside a registration, in one bundle.
     #[error("what stands in one bundle with /oscrouter/register is not forwarded")]
     Beside,
@@ -78,7 +81,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All kinds, in the order of [`Refusal::index`], with the names they have in figures.
-    const NAMES: [(Refusal, &str); 22] = [
+    const NAMES: [(Refusal, &str); 23] = [
         (Refusal::Unregistered, "unregistered"),
         (Refusal::Arguments, "arguments"),
         (Refusal::TooLong, "too_long"),
@@ -96,6 +99,7 @@ impl Refusal {
         (Refusal::Malformed, "malformed"),
         (Refusal::Rate, "rate"),
         (Refusal::Reserved, "reserved"),
+        (Refusal::Commands, "commands"),
         (Refusal::Beside, "beside"),
         (Refusal::Private, "private"),
         (Refusal::NoUser, "no_user"),

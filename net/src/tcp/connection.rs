@@ -19,6 +19,8 @@ use std::sync::atomic::Ordering;
 
 /// Read from a connection that is about to be closed before it is cut off (bytes).
 const LAST_WORDS: usize = 1 << 20;
+/// What a read of a handshake counts as, at least (bytes): a signature takes as long as so many bytes of packets.
+const HANDSHAKE: usize = 16 << 10;
 
 /// See the module.
 pub(super) struct Connection {
@@ -163,7 +165,7 @@ impl Connection {
         self.outbound.waiting() > 0 || self.transport.wants_write()
     }
 
-    /// Reads so many times. Returns how many bytes there were.
+    /// Reads so many times. Returns how many bytes' work that was.
     pub(super) fn receive(
         &mut self,
         reads: usize,
@@ -180,7 +182,9 @@ impl Connection {
                     self.end.get_or_insert(End::Finished);
                 }
                 Ok(length) => {
-                    bytes += length;
+                    means.counters.received_bytes.fetch_add(length as u64, Ordering::Relaxed);
+                    // Until both sides have agreed on keys, what costs is not the bytes.
+                    bytes += if self.transport.is_ready() { length } else { length.max(HANDSHAKE) };
                     if self.end.is_some() {
                         self.ignore(length);
                     } else {

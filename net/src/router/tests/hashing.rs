@@ -39,6 +39,32 @@ fn from_register_to_register_as_in_life() {
 }
 
 #[test]
+fn a_flood_of_guesses_does_not_keep_a_new_group_from_its_hash() {
+    let mut lab = Lab::new();
+    lab.join("alice");
+    lab.hash_all(Hashing::Quick);
+    lab.pass(MOMENT);
+    for n in 0..50 {
+        let client = lab.connect_as(Framing::Length, [10, 9, 0, n]);
+        lab.say(client, &register("alice", "pw", "g", &format!("guess {n}")));
+    }
+    let founder = lab.connect();
+    lab.say(founder, &register("zoe", "pw", "new", "npw"));
+    let before = lab.router.tally().hashed;
+    // Two checks are under way; from then on every second job is a hash.
+    for _ in 0..6 {
+        let job = lab.jobs.pop_front().expect("something waits");
+        let (ticket, result) = (job.ticket(), quick(&job));
+        lab.router.hashed(ticket, result, lab.now);
+        lab.pump();
+    }
+    assert_eq!(lab.router.tally().hashed, before + 6);
+    let late = lab.connect();
+    lab.say(late, &register("eve", "pw", "new", "wrong"));
+    assert!(lab.is_open(late), "there is a hash to be asked, and it takes its time");
+}
+
+#[test]
 fn the_first_is_let_in_before_the_hash_and_others_by_it_after() {
     let mut lab = Lab::new();
     lab.join("alice");

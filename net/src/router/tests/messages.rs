@@ -228,6 +228,21 @@ fn what_is_for_the_router_is_taken_out_of_a_bundle_and_the_rest_stays_as_it_was(
 }
 
 #[test]
+fn long_patterns_and_many_commands_are_refused_before_they_cost_much() {
+    let mut lab = Lab::new();
+    let [alice, bob] = [lab.join(&"a".repeat(200)), lab.join("bob")];
+    lab.hush();
+    let long = message(&format!("/oscrouter/r*/*[{}]*a/*", "b".repeat(200)), &[]);
+    lab.say(alice, &bundle(1, &vec![long; 1_000]));
+    assert_eq!((lab.heard(bob).len(), lab.refused(Refusal::Reserved)), (0, 1));
+    for (count, refused) in [(256, 0), (257, 1)] {
+        lab.say(alice, &bundle(1, &vec![private("bob", "/a", &[]); count]));
+        let heard = if refused == 0 { count } else { 0 };
+        assert_eq!((lab.heard(bob).len(), lab.refused(Refusal::Commands)), (heard, refused));
+    }
+}
+
+#[test]
 fn patterns_in_a_large_group_cost_no_more_than_a_packet() {
     let mut lab = Lab::new();
     let clients: Vec<Client> = (0..300).map(|n| lab.join(&format!("u{n}"))).collect();
@@ -236,7 +251,7 @@ fn patterns_in_a_large_group_cost_no_more_than_a_packet() {
     let some = vec![message("//gain", &[]); 50];
     lab.say(clients[0], &bundle(1, &some));
     assert_eq!(lab.heard(clients[1]).len(), 1);
-    let many = vec![message("//gain", &[]); 60];
+    let many = vec![message("//gain", &[]); 120];
     lab.say(clients[0], &bundle(1, &many));
     assert_eq!((lab.heard(clients[1]).len(), lab.refused(Refusal::Reserved)), (0, 1));
     // These cannot mean what has four levels.
