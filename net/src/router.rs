@@ -329,7 +329,8 @@ impl Router {
         let (peer, is_news) = (known.peer, known.is_news(why));
         let tell = known.errors || self.config.tell_errors;
         let may_be_told = tell && known.may_be_told(now);
-        if is_news && self.may_log(now) {
+        // That the router stops concerns all alike, and whoever stops it knows.
+        if is_news && why != Refusal::Stopping && self.may_log(now) {
             tracing::warn!("{conn} from {peer}: {why}");
         }
         if !tell {
