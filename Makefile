@@ -15,13 +15,13 @@ BENCH_PACKAGES := liblo-dev liboscpack-dev supercollider-server
 
 # The python-osc versions that the tests play with: the one most tutorials pin, and the newest.
 PYTHON_OSC := 1.9.3 1.10.2
-VENVS := $(PYTHON_OSC:%=.venv/python-osc-%/ready)
+VENVS := $(PYTHON_OSC:%=.venv/python-osc-%/ready) .venv/tcposcrouter/ready
 
 # RealtimeSanitizer's runtime comes with rustup's toolchains, where it comes at all.
 RTSAN_RUNTIME = $(firstword $(wildcard $(shell rustc --print sysroot)/lib/rustlib/*/lib/librustc-*_rt.rtsan.a \
 	$(HOME)/.rustup/toolchains/*/lib/rustlib/*/lib/librustc-*_rt.rtsan.a))
 
-.PHONY: run test lint rtsan bench bench-sync bench-company setup rust build-packages test-packages bench-packages
+.PHONY: run test lint rtsan bench bench-router bench-sync bench-company setup rust build-packages test-packages bench-packages
 
 run: rust build-packages
 	cargo build --release --features jack --locked
@@ -45,7 +45,7 @@ rtsan: rust
 		--target-dir target/rtsan --locked
 
 # As root for all of it: what puts a network between two nodes is left out elsewise.
-bench: setup bench-packages
+bench: setup bench-packages .venv/nats-server/ready
 	cargo bench --features jack --locked --bench '*'
 
 # Peers' clocks in virtual time: needs no peers and no quiet machine (its last table does).
@@ -56,12 +56,28 @@ bench-sync: rust build-packages
 bench-company: rust build-packages
 	cargo bench --locked --bench company
 
+# The router beside the one whose place it takes. More than twenty minutes, ten of them a soak.
+bench-router: rust build-packages .venv/tcposcrouter/ready .venv/nats-server/ready
+	cargo bench --features jack --locked --bench router
+
 setup: rust build-packages test-packages $(VENVS)
 
 .venv/python-osc-%/ready: | test-packages
 	python3 -m venv $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check python-osc==$*
 	touch $@
+
+# The router whose place ours takes, with the sliplib that it was written for: newer ones leave its SLIP port deaf.
+.venv/tcposcrouter/ready: | test-packages
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check tcposcrouter==0.2.0 sliplib==0.6.2 python-osc==1.10.2
+	touch $@
+
+# Only unpacked: installed, it would be a service that runs from then on.
+.venv/nats-server/ready: | build-packages
+	rm -rf $(@D) && mkdir -p $(@D)
+	cd $(@D) && if command -v apt-get > /dev/null && apt-get download --quiet nats-server; then dpkg -x nats-server_*.deb . && \
+		rm nats-server_*.deb && touch ready; else echo "no nats-server here, its rows will be missing" >&2; fi
 
 rust:
 	@command -v cargo > /dev/null || { echo "Rust is missing; install it from https://rustup.rs, then try again" >&2; exit 1; }

@@ -17,6 +17,7 @@ mod node;
 mod readme;
 mod relay;
 mod render;
+mod router;
 mod router_cli;
 mod sealed;
 mod senders;

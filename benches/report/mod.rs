@@ -24,12 +24,12 @@ pub(crate) fn unless_quick<T>(full: T, quick_one: T) -> T {
 }
 
 /// Takes `rounds` samples of each contestant, one of each per round, so that all see the same machine.
-pub(crate) fn in_turn(
+pub(crate) fn in_turn<T>(
     rounds: usize,
     contestants: usize,
-    mut sample: impl FnMut(usize) -> f64,
-) -> Vec<Vec<f64>> {
-    let mut samples = vec![Vec::with_capacity(rounds); contestants];
+    mut sample: impl FnMut(usize) -> T,
+) -> Vec<Vec<T>> {
+    let mut samples: Vec<_> = (0..contestants).map(|_| Vec::with_capacity(rounds)).collect();
     for _ in 0..rounds {
         for (contestant, samples) in samples.iter_mut().enumerate() {
             samples.push(sample(contestant));

@@ -1,6 +1,6 @@
 //! `/metrics` in Prometheus' text form and `/healthz`, by HTTP, on a thread of its own: whoever asks cannot hold up a packet.
 //!
-//! One asks at a time, and says what he wants in a second and 4 kB. Not for: anything that can be changed by asking.
+//! One asks at a time, and has two seconds and 4 kB to say what for. Not for: anything that can be changed by asking.
 
 use super::board::{Board, Report};
 use anyhow::Context;

@@ -23,7 +23,7 @@
 //! | `/oscrouter/register/USER/ID` | none | the registration is granted; ID is 0 if there was none |
 //! | `/oscrouter/userlist` | names, in the order of their first login | after a registration, and when the list changes |
 //! | `/oscrouter/private` | the sender's name, then address and arguments as they were sent | a private message came |
-//! | `/oscrouter/error` | a sentence ([`Refusal`]) | something was refused, or the connection is about to be closed: to those whose registration had `errors` as its sixth argument, or to all ([`RouterConfig::tell_errors`]) |
+//! | `/oscrouter/error` | a sentence ([`Refusal`]) | something was refused, or the connection is about to be closed, unless its stream broke or it was cut off for not reading: to those whose registration had `errors` as its sixth argument, or to all ([`RouterConfig::tell_errors`]) |
 //! | `/sync/time/reply` and so on, `/sync/pong` | | the question came |
 //!
 //! # Where it differs from tcposcrouter

@@ -5,6 +5,7 @@ pub(crate) mod device;
 pub(crate) mod ensemble;
 pub(crate) mod osc;
 mod process;
+pub(crate) mod router;
 mod sound;
 mod tap;
 

@@ -1,7 +1,7 @@
 //! [`Secret`]: what names and passwords are turned into as soon as they arrive, with a key of this router's process.
 //!
 //! A password is never kept, nor handed to another thread: its [`Digest`] is, HMAC-SHA-256 under a random key that ends with
-//! the process, and only until argon2 has made a hash of that. Names are looked up by [`Tag`], also under the key: how long
+//! the process, until argon2 has made a hash of that, and for a minute after it was found right. Names are looked up by [`Tag`], also under the key: how long
 //! that takes says nothing about how much of a guess was right. Not for: the hash itself (`hashing`).
 
 use crate::key::Key;
