@@ -165,11 +165,10 @@ impl Listener {
     fn attend(&mut self, now: LocalTime) {
         let Some(seat) = &mut self.seat else { return };
         seat.tick(now);
-        if let Some(why) = seat.failure()
-            && seat.tally().1.joined == 0
-        {
-            let error = anyhow!("cannot listen at {}: {why}", seat.router());
-            self.fail(error);
+        match seat.failure() {
+            Some(why) if seat.tally().1.joined == 0 => self.fail(anyhow!(why)),
+            Some(why) => tracing::warn!("{why}"),
+            None => {}
         }
     }
 

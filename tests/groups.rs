@@ -148,6 +148,23 @@ fn a_node_plays_what_a_group_sends_and_comes_back() {
     assert!(first.is_some(), "250 ms after the first, on the sample: {at:?}");
 }
 
+#[test]
+fn a_node_with_a_key_obeys_no_group_without_it() {
+    let lab = Lab::new();
+    lab.write("key", "a secret of sixteen bytes and more");
+    let router = Router::start(&lab, "0");
+    let target = format!("router://{}", router.place);
+    let mut node = lab.node(["--router", &router.place, "--key-file", "key"]);
+    node.wait_for("joined group \"oscrouter\" as \"downbeat\"");
+    let output = lab.run(["send", &target, "/click", "--reply", "2s"]);
+    assert_eq!(output.code, Some(1));
+    assert!(output.stderr.contains("--key-file"), "{}", output.stderr);
+    lab.ok(["send", &target, "/click", "--key-file", "key"]);
+    let socket = node.socket();
+    osc::wait_for_events(&socket, 1);
+    assert_eq!((osc::status(&socket, "events"), osc::status(&socket, "unsealed")), (1, 1));
+}
+
 /// A member of group `band`, whose packets are framed by length.
 struct Anna(TcpStream);
 

@@ -129,7 +129,7 @@ impl Seat {
         self.member.deadline()
     }
 
-    /// Why it is not in the group, if that is news.
+    /// Why it is not in the group, if that is news: for whoever runs it to tell.
     pub(crate) fn failure(&mut self) -> Option<String> {
         self.failure.take()
     }
@@ -146,12 +146,12 @@ impl Seat {
 
     fn fail(&mut self, why: Option<&str>, now: LocalTime) {
         let why = printable(self.member.closed(why, now).as_bytes());
+        let sentence = format!("not in {} at {}: {why}", self.who, self.router);
         if self.said.as_ref() == Some(&why) {
-            tracing::debug!("not in {} at {}: {why}", self.who, self.router);
+            tracing::debug!("{sentence}");
         } else {
-            tracing::warn!("not in {} at {}: {why}", self.who, self.router);
-            self.said = Some(why.clone());
+            self.said = Some(why);
+            self.failure = Some(sentence);
         }
-        self.failure = Some(why);
     }
 }

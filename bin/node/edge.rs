@@ -155,6 +155,9 @@ impl Handler for Edge {
         self.watch_device(now);
         if let Some(seat) = &mut self.seat {
             seat.tick(now.local);
+            if let Some(why) = seat.failure() {
+                tracing::warn!("{why}");
+            }
             let (joined, tally) = seat.tally();
             self.hub.set_router(joined, tally);
         }
