@@ -11,7 +11,7 @@ const USAGE: &str = "give ppm=+80, offset=1234s, or step=3600s with after=30s; s
 /// Clocks other than the host's.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct SimClock {
-    /// How fast the oscillator is [ppm].
+    /// How fast the oscillator is (ppm).
     ppm: f64,
     /// How far ahead both clocks are from the start.
     offset: Span,
