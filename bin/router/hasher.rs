@@ -2,7 +2,7 @@
 //!
 //! Not for: which password is whose (the router).
 
-use downbeat_net::router::{HashJob, HashResult};
+use downbeat_net::router::{HashJob, HashResult, HashRoom};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -27,9 +27,10 @@ impl Hasher {
         let (jobs, waiting) = sync_channel::<HashJob>(JOBS);
         let (done, results) = sync_channel(JOBS);
         thread::Builder::new().name("hasher".into()).spawn(move || {
+            let mut room = HashRoom::default();
             for job in waiting {
                 let ticket = job.ticket();
-                if done.send((ticket, job.run())).is_err() {
+                if done.send((ticket, job.run(&mut room))).is_err() {
                     break;
                 }
                 wake();

@@ -69,7 +69,7 @@ mod timers;
 mod wire;
 
 pub use config::{Rate, RouterConfig};
-pub use hashing::{HashJob, HashResult, PasswordHash};
+pub use hashing::{HashJob, HashResult, HashRoom, PasswordHash};
 pub use refusal::{Refusal, RouterTally};
 
 use crate::allowance::Allowance;

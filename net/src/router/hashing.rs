@@ -6,7 +6,7 @@
 //! own. Jobs hold no password, and wipe what they hold. Not for: what follows from a result (`door`).
 
 use super::secret::Digest;
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use ctutils::CtEq;
 use std::fmt;
 use zeroize::Zeroizing;
@@ -37,6 +37,11 @@ pub(super) enum Work {
     Verify(PasswordHash),
 }
 
+/// The memory that hashing takes, used again by the next: taken anew each time, it would come to rest beside what else the
+/// process has, and pile up.
+#[derive(Default)]
+pub struct HashRoom(Vec<Block>);
+
 /// What came of a [`HashJob`].
 #[derive(Debug)]
 pub enum HashResult {
@@ -63,13 +68,13 @@ impl HashJob {
     }
 
     /// Does the work: milliseconds of it. Then its secrets are wiped.
-    pub fn run(self) -> HashResult {
+    pub fn run(self, room: &mut HashRoom) -> HashResult {
         match &self.work {
-            Work::Hash { salt } => match argon2(&self.digest, salt) {
+            Work::Hash { salt } => match argon2(&self.digest, salt, room) {
                 Some(hash) => HashResult::Hashed(hash),
                 None => HashResult::Failed,
             },
-            Work::Verify(known) => match argon2(&self.digest, &known.salt) {
+            Work::Verify(known) => match argon2(&self.digest, &known.salt, room) {
                 Some(hash) => HashResult::Verified(hash.hash.ct_eq(&known.hash).to_bool()),
                 None => HashResult::Failed,
             },
@@ -77,11 +82,12 @@ impl HashJob {
     }
 }
 
-fn argon2(digest: &Digest, salt: &[u8; 16]) -> Option<PasswordHash> {
+fn argon2(digest: &Digest, salt: &[u8; 16], room: &mut HashRoom) -> Option<PasswordHash> {
     let params = Params::new(MEMORY, PASSES, LANES, Some(HASH)).ok()?;
+    room.0.resize(params.block_count(), Block::default());
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let mut hash = PasswordHash { salt: *salt, hash: [0; HASH].into() };
-    argon2.hash_password_into(digest.bytes(), salt, hash.hash.as_mut()).ok()?;
+    argon2.hash_password_into_with_memory(digest.bytes(), salt, hash.hash.as_mut(), &mut room.0).ok()?;
     Some(hash)
 }
 

@@ -6,13 +6,15 @@ use crate::router::account::MOMENT;
 #[test]
 fn a_real_hash_knows_its_password_and_no_other() {
     let digest = |password: &[u8]| Secret::new(Key::new(&[1; 16]).unwrap()).group_digest(b"g", password);
-    let HashResult::Hashed(hash) = HashJob::hash(1, digest(b"right"), [3; 16]).run() else {
+    let HashResult::Hashed(hash) = HashJob::hash(1, digest(b"right"), [3; 16]).run(&mut HashRoom::default())
+    else {
         panic!("it is made")
     };
-    let verify = |password| HashJob::verify(2, digest(password), hash.clone()).run();
+    let verify = |password| HashJob::verify(2, digest(password), hash.clone()).run(&mut HashRoom::default());
     assert!(matches!(verify(b"right"), HashResult::Verified(true)));
     assert!(matches!(verify(b"wrong"), HashResult::Verified(false)));
-    let HashResult::Hashed(other) = HashJob::hash(1, digest(b"right"), [4; 16]).run() else {
+    let HashResult::Hashed(other) = HashJob::hash(1, digest(b"right"), [4; 16]).run(&mut HashRoom::default())
+    else {
         panic!("it is made")
     };
     assert_ne!(hash.hash, other.hash, "another salt, another hash");
