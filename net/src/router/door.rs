@@ -7,6 +7,7 @@ use super::account::{Account, Check};
 use super::conn::Joining;
 use super::groups::{Holder, Left, Seat};
 use super::hashing::HashResult;
+use super::jobs::Queued;
 use super::out::{Out, To};
 use super::request::{self, Request};
 use super::secret::Tag;
@@ -23,8 +24,8 @@ const LIST_EACH: Span = Span::from_micros(400);
 
 /// What a registration comes to.
 enum Verdict {
-    /// It goes on when a password is checked.
-    Wait,
+    /// It goes on when a password is checked, in the place of these.
+    Wait(Vec<ConnId>),
     Granted(Seat),
     Refused(Refusal),
 }
@@ -60,10 +61,11 @@ impl Router {
     /// Decides about a registration, then lets in, closes, or waits.
     fn admit(&mut self, conn: ConnId, joining: Joining, now: LocalTime) {
         match self.decide(conn, &joining.request, now) {
-            Verdict::Wait => {
+            Verdict::Wait(given_up) => {
                 if let Some(known) = self.conns.get_mut(&conn) {
                     known.joining = Some(Box::new(joining));
                 }
+                given_up.into_iter().for_each(|conn| self.expel(conn, Refusal::Busy, now));
             }
             Verdict::Granted(seat) => {
                 self.seat(conn, seat, &joining.request, now);
@@ -273,6 +275,10 @@ impl Router {
     }
 }
 
-fn wait_if(waits: bool) -> Verdict {
-    if waits { Verdict::Wait } else { Verdict::Refused(Refusal::Busy) }
+fn wait_if(queued: Queued) -> Verdict {
+    match queued {
+        Queued::Yes => Verdict::Wait(Vec::new()),
+        Queued::InPlaceOf(given_up) => Verdict::Wait(given_up),
+        Queued::No => Verdict::Refused(Refusal::Busy),
+    }
 }

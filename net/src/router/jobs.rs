@@ -31,6 +31,16 @@ pub(super) struct Job {
     ticket: u64,
 }
 
+/// Whether a check waits now.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Queued {
+    Yes,
+    /// And these no longer do: their host had the most that waited.
+    InPlaceOf(Vec<ConnId>),
+    /// Too much waits already.
+    No,
+}
+
 /// See the module.
 #[derive(Default)]
 pub(super) struct Jobs {
@@ -56,8 +66,8 @@ impl Jobs {
         self.unhashed.remove(&account);
     }
 
-    /// Has a password checked for a connection. Those who say the same to the same account wait for one answer. `false` if too
-    /// much waits already.
+    /// Has a password checked for a connection. Those who say the same to the same account wait for one answer. When all places
+    /// are taken, whoever has the most gives up the one that came last, so that a few hosts cannot keep out all others.
     pub(super) fn check(
         &mut self,
         holder: Holder,
@@ -65,22 +75,40 @@ impl Jobs {
         digest: &Digest,
         hash: PasswordHash,
         (conn, origin): (ConnId, IpAddr),
-    ) -> bool {
+    ) -> Queued {
         let waiting = self.checks.iter_mut().map(|(job, _)| job).chain(&mut self.given);
         let mut same = waiting.filter(|job| job.account == account && job.digest.is(digest));
         if let Some(job) = same.next() {
             job.waiters.push(conn);
-            return true;
+            return Queued::Yes;
         }
         let of_one = self.checks.iter().filter(|(job, _)| job.origin == Some(origin)).count();
-        if self.checks.len() >= WAITING || of_one >= WAITING_OF_ONE {
-            return false;
+        if of_one >= WAITING_OF_ONE {
+            return Queued::No;
+        }
+        let mut queued = Queued::Yes;
+        if self.checks.len() >= WAITING {
+            let Some(given_up) = self.make_room(of_one + 1) else { return Queued::No };
+            queued = Queued::InPlaceOf(given_up);
         }
         let round = self.round + of_one as u64;
         let (digest, ticket) = (digest.clone(), self.ticket());
         let job = Job { holder, account, digest, waiters: vec![conn], origin: Some(origin), round, ticket };
         self.checks.push((job, hash));
-        true
+        queued
+    }
+
+    /// Takes the newest check of whoever has the most, if those are more than so many. Returns who waited for it.
+    fn make_room(&mut self, than: usize) -> Option<Vec<ConnId>> {
+        let mut counts = BTreeMap::new();
+        self.checks.iter().for_each(|(job, _)| *counts.entry(job.origin).or_insert(0) += 1);
+        let (largest, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+        if count <= than {
+            return None;
+        }
+        let of_it = self.checks.iter().enumerate().filter(|(_, (job, _))| job.origin == largest);
+        let (newest, _) = of_it.max_by_key(|(_, (job, _))| job.ticket)?;
+        Some(self.checks.swap_remove(newest).0.waiters)
     }
 
     /// A connection waits no longer. What nobody waits for need not be checked.

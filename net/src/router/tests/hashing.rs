@@ -152,6 +152,42 @@ fn a_flood_of_wrong_passwords_delays_others_by_one_check() {
 }
 
 #[test]
+fn a_few_hosts_with_a_flood_each_do_not_keep_others_out() {
+    let mut lab = Lab::new();
+    lab.join("alice");
+    lab.hash_all(Hashing::Quick);
+    lab.pass(MOMENT);
+    // Two are under way, and the places of all others are taken.
+    let flood: Vec<Client> = (0..1_026)
+        .map(|n: u32| {
+            let client = lab.connect_as(Framing::Length, [10, 6, 6, (n % 5) as u8]);
+            lab.say(client, &register_asking("x", "pw", "g", &format!("guess {n}")));
+            client
+        })
+        .collect();
+    assert_eq!(lab.refused(Refusal::Busy), 0);
+    let bob = lab.connect_as(Framing::Length, [10, 0, 0, 2]);
+    lab.say(bob, &register("bob", "pw", "g", "gpw"));
+    assert!(lab.is_open(bob));
+    let gone: Vec<Client> = flood.iter().filter(|client| !lab.is_open(**client)).copied().collect();
+    assert_eq!((gone.len(), lab.refused(Refusal::Busy)), (1, 1));
+    assert!(gone[0].0 > flood[1_019].0, "one of the newest");
+    assert_eq!(lab.told(gone[0]), ["/oscrouter/error too many are registering just now: try again"]);
+    // The flood itself gets no more places.
+    let more = lab.connect_as(Framing::Length, [10, 6, 6, 1]);
+    lab.say(more, &register("x", "pw", "g", "another guess"));
+    assert!(!lab.is_open(more));
+    let mut checks = 0;
+    while lab.told(bob).is_empty() {
+        let job = lab.jobs.pop_front().expect("bob's is to be checked");
+        lab.router.hashed(job.ticket(), quick(&job), lab.now);
+        lab.pump();
+        checks += 1;
+    }
+    assert!(checks <= 8, "two under way, one of each host of the flood, his: {checks}");
+}
+
+#[test]
 fn too_much_sent_while_a_password_is_checked_closes() {
     for (packets, bytes, stays) in [(64, 8, true), (65, 8, false), (4, 4096, true), (5, 4096, false)] {
         let mut lab = Lab::new();
