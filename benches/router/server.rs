@@ -89,7 +89,8 @@ impl Server {
             Kind::Nats => command.args(["-a", "127.0.0.1", "-p", &length]),
             _ => {
                 if kind == Kind::Ours {
-                    command.args(["router", "--bind", "127.0.0.1", "--connections", "20000"]);
+                    command.args(["router", "--bind", "127.0.0.1"]);
+                    command.args(["--connections", "20000", "--max-per-address", "20000"]);
                 }
                 command.args(["--osc-port", &length, "--osc11-port", &slip, "--log-dir"]).arg(&folder)
             }

@@ -73,6 +73,10 @@ pub(crate) struct RouterArgs {
     /// Connections at once, at most
     #[arg(long, value_name = "N", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Limits")]
     pub(crate) connections: u32,
+    /// Connections from one address at once, at most; of IPv6, from one network of 64 bits. This host's own count too, and
+    /// all who share an address: a classroom behind a router, everybody behind a proxy
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Limits")]
+    pub(crate) max_per_address: u32,
     /// Groups at once, at most
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Limits")]
     pub(crate) groups: u32,
@@ -140,6 +144,7 @@ impl RouterArgs {
     pub(crate) fn limits(&self) -> StreamLimits {
         StreamLimits {
             connections: self.connections as usize,
+            per_address: self.max_per_address as usize,
             packet: self.max_packet as usize,
             outbound: self.max_outbound as usize,
             slow: match self.slow {

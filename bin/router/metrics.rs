@@ -100,6 +100,11 @@ fn text(report: &Report, net: &NetCounters) -> String {
         "Connections refused because there were too many.",
         net.refused.load(Relaxed),
     );
+    page.counter(
+        "crowded",
+        "Connections refused because there were too many from their address.",
+        net.crowded.load(Relaxed),
+    );
     page.counter("cut_off", "Clients cut off because they did not read.", net.cut.load(Relaxed));
     page.counter(
         "broken",

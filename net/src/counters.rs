@@ -35,6 +35,8 @@ pub struct NetCounters {
     pub connections: AtomicU32,
     /// Connections refused because there were too many.
     pub refused: AtomicU64,
+    /// Connections refused because there were too many from their address.
+    pub crowded: AtomicU64,
     /// Connections closed because the other side did not read what it was sent.
     pub cut: AtomicU64,
     /// Connections closed because what came was no framed OSC, or too large.

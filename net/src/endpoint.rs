@@ -3,7 +3,7 @@
 //! Not for: sockets (`reactor`).
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// A sender, or a receiver of answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +30,14 @@ impl ConnId {
     }
 }
 
+/// Whose computer an address is, as far as that can be told: an IPv6 network of 64 bits is one.
+pub(crate) fn origin(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from(u128::from(address) >> 64 << 64)),
+        address => address,
+    }
+}
+
 impl fmt::Display for ConnId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "connection {}", self.serial)
@@ -43,5 +51,19 @@ impl fmt::Display for Endpoint {
             Endpoint::Udp(address) => write!(f, "udp {address}"),
             Endpoint::Tcp(conn) => conn.fmt(f),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_network_is_one_host_and_an_ipv4_address_another() {
+        let of = |text: &str| origin(text.parse().expect("it is an address"));
+        assert_eq!(of("2001:db8:0:1::1"), of("2001:db8:0:1:ffff::2"));
+        assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
+        assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
+        assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
     }
 }

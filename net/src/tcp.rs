@@ -7,6 +7,7 @@
 mod connection;
 mod door;
 mod frames;
+mod hosts;
 mod listener;
 mod log;
 mod outbound;
@@ -22,6 +23,7 @@ use connection::{Buffers, Connection, End, Means};
 use door::{Door, Knocking};
 use downbeat_sync::{Clock, LocalTime, Span};
 use frames::Frames;
+use hosts::Hosts;
 use log::Log;
 use mio::event::Event;
 use mio::net::TcpListener;
@@ -49,6 +51,8 @@ const PARTING: Span = Span::from_secs(2);
 pub struct StreamLimits {
     /// Connections at one time; the newest is refused.
     pub connections: usize,
+    /// Of these, from one address; of IPv6, from one network of 64 bits. Connections made from here do not count.
+    pub per_address: usize,
     /// The largest packet received (bytes).
     pub packet: usize,
     /// Bytes waiting to be sent to one client, besides one packet that is half sent or larger than that.
@@ -73,6 +77,7 @@ impl Default for StreamLimits {
     fn default() -> Self {
         StreamLimits {
             connections: 256,
+            per_address: usize::MAX,
             packet: DEFAULT_LIMIT,
             outbound: 1 << 20,
             slow: Slow::CutOff,
@@ -85,6 +90,8 @@ pub(crate) struct Connections {
     doors: Vec<Door>,
     /// Somebody was turned away, and that was logged; once, until somebody is let in again.
     turned_away: bool,
+    /// Who has the connections that came in.
+    hosts: Hosts,
     slots: Vec<Option<Connection>>,
     free: Vec<u32>,
     /// How many connections there have been.
@@ -128,6 +135,7 @@ impl Connections {
         }
         Ok(Connections {
             turned_away: false,
+            hosts: Hosts::default(),
             slots: Vec::new(),
             free: Vec::new(),
             serial: 0,
@@ -305,6 +313,7 @@ impl Connections {
     fn remove(&mut self, id: ConnId) {
         let Some(mut conn) = self.slots.get_mut(id.slot as usize).and_then(Option::take) else { return };
         self.free.push(id.slot);
+        conn.host.into_iter().for_each(|host| self.hosts.leave(host));
         self.counters.connections.fetch_sub(1, Ordering::Relaxed);
         if let Err(error) = self.registry.deregister(&mut conn.stream) {
             tracing::debug!("{id}: {error}");

@@ -7,9 +7,10 @@ use super::groups::Seat;
 use super::refusal::Refusal;
 use super::request::Request;
 use crate::allowance::Allowance;
+use crate::endpoint;
 use downbeat_sync::{LocalTime, Span};
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use zeroize::Zeroizing;
 
 /// Packets that wait while a password is checked: so many, of so many bytes together.
@@ -87,15 +88,9 @@ impl Conn {
         is_news
     }
 
-    /// Of whose computer it is, as far as that can be told: an IPv6 network of 64 bits is one.
+    /// Of whose computer it is.
     pub(super) fn origin(&self) -> IpAddr {
-        match self.peer.ip() {
-            IpAddr::V6(address) => {
-                let network = u128::from(address) >> 64 << 64;
-                IpAddr::V6(Ipv6Addr::from(network))
-            }
-            address => address,
-        }
+        endpoint::origin(self.peer.ip())
     }
 }
 

@@ -14,7 +14,7 @@ use downbeat_sync::{Clock, LocalTime};
 use mio::event::Event;
 use mio::net::TcpStream;
 use std::io::{self, Read};
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 use std::sync::atomic::Ordering;
 
 /// Read from a connection that is about to be closed before it is cut off (bytes).
@@ -26,6 +26,8 @@ const HANDSHAKE: usize = 16 << 10;
 pub(super) struct Connection {
     pub(super) id: ConnId,
     pub(super) stream: TcpStream,
+    /// Whose it is, if it came in.
+    pub(super) host: Option<IpAddr>,
     transport: Transport,
     /// Used until the peer shows another.
     framing: Framing,
@@ -116,6 +118,7 @@ impl Connection {
         Connection {
             id,
             stream,
+            host: None,
             transport,
             framing,
             splitter: Splitter::new(packet),

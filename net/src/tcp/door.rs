@@ -3,9 +3,10 @@
 //! Not for: what becomes of them (`tcp`, `connection`).
 
 use super::connection::Connection;
+use super::hosts::Crowded;
 use super::transport::Transport;
 use super::{Connections, Layers};
-use crate::endpoint::ConnId;
+use crate::endpoint::{ConnId, origin};
 use crate::framing::Framing;
 use crate::reactor::Handler;
 use downbeat_sync::LocalTime;
@@ -14,7 +15,7 @@ use mio::{Interest, Token};
 use socket2::{SockRef, TcpKeepalive};
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -58,9 +59,24 @@ impl Connections {
                 Ok((stream, peer)) => {
                     let (layers, peer) =
                         (layers.clone(), SocketAddr::new(peer.ip().to_canonical(), peer.port()));
-                    if let Err(error) = self.admit(stream, &layers, peer, handler) {
-                        self.counters.refused.fetch_add(1, Ordering::Relaxed);
-                        self.turn_away(now, format_args!("connection from {peer} refused: {error}"));
+                    let limit = self.limits.per_address;
+                    match self.hosts.may_enter(origin(peer.ip()), limit) {
+                        Err(Crowded { is_news }) => {
+                            self.counters.crowded.fetch_add(1, Ordering::Relaxed);
+                            if is_news {
+                                let why = format_args!(
+                                    "connection from {peer} refused: there are {limit} from its address already; \
+                                     more are only counted"
+                                );
+                                self.log.warn(now, why);
+                            }
+                        }
+                        Ok(()) => {
+                            if let Err(error) = self.admit(stream, &layers, peer, handler) {
+                                self.counters.refused.fetch_add(1, Ordering::Relaxed);
+                                self.turn_away(now, format_args!("connection from {peer} refused: {error}"));
+                            }
+                        }
                     }
                 }
                 Err(error) => match error.kind() {
@@ -92,7 +108,9 @@ impl Connections {
         if self.slots.len() - self.free.len() >= self.limits.connections {
             return Err(io::Error::other(format!("there are {} already", self.limits.connections)));
         }
-        let id = self.seat(stream, layers)?;
+        let host = origin(peer.ip());
+        let id = self.seat(stream, layers, Some(host))?;
+        self.hosts.enter(host);
         self.turned_away = false;
         self.counters.accepted.fetch_add(1, Ordering::Relaxed);
         tracing::debug!("{id} from {peer}");
@@ -107,12 +125,12 @@ impl Connections {
         handler: &mut impl Handler,
     ) -> io::Result<()> {
         stream.set_nonblocking(true)?;
-        let id = self.seat(TcpStream::from_std(stream), &Framing::Length.into())?;
+        let id = self.seat(TcpStream::from_std(stream), &Framing::Length.into(), None)?;
         handler.on_connected(id);
         Ok(())
     }
 
-    fn seat(&mut self, mut stream: TcpStream, layers: &Layers) -> io::Result<ConnId> {
+    fn seat(&mut self, mut stream: TcpStream, layers: &Layers, host: Option<IpAddr>) -> io::Result<ConnId> {
         let transport = Transport::new(layers, self.limits.packet)?;
         stream.set_nodelay(true)?;
         let socket = SockRef::from(&stream);
@@ -132,6 +150,7 @@ impl Connections {
         let id = ConnId { slot, serial: self.serial };
         self.serial = self.serial.wrapping_add(1);
         let mut conn = Connection::new(id, stream, transport, layers.framing, self.limits.packet);
+        conn.host = host;
         conn.listed_to_read = true;
         self.to_read.push_back(id);
         match self.slots.get_mut(slot as usize) {

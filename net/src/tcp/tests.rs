@@ -9,6 +9,8 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream as Client};
 use std::time::{Duration, Instant};
 
+mod limits;
+
 /// Nothing on loopback takes longer, unless it never comes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
