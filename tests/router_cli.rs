@@ -354,8 +354,13 @@ fn what_cannot_be_is_said() {
     let lab = Lab::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     let port = taken.local_addr().expect("it has a port").port().to_string();
+    lab.write("contradiction.toml", "[router]\nosc-port = 0\ndisable-osc10 = true\n");
     for (args, code, says) in [
         (&["--disable-osc10", "--disable-osc11"][..], 2, "no port left"),
+        (&["--disable-osc10", "--osc-port", "0"], 2, "--osc-port"),
+        (&["--osc11-port", "0", "--disable-osc11"], 2, "--osc11-port"),
+        (&["--config", "contradiction.toml"], 2, "--osc-port"),
+        (&["--max-per-address", "0"], 2, "--max-per-address"),
         (&["--slow", "never"], 2, "drop-oldest"),
         (&["--idle", "5"], 2, "200ms"),
         (&["--tls-port", "0"], 2, "--tls-cert"),

@@ -30,10 +30,10 @@ pub(crate) struct RouterArgs {
     #[arg(long, value_name = "PORT", default_value_t = 55_556, help_heading = "Network")]
     pub(crate) osc11_port: u16,
     /// Do not listen on --osc-port
-    #[arg(long, help_heading = "Network")]
+    #[arg(long, conflicts_with = "osc_port", help_heading = "Network")]
     pub(crate) disable_osc10: bool,
     /// Do not listen on --osc11-port
-    #[arg(long, help_heading = "Network")]
+    #[arg(long, conflicts_with = "osc11_port", help_heading = "Network")]
     pub(crate) disable_osc11: bool,
     /// Port for OSC over TLS; needs a certificate. No such port if left out
     #[arg(long, value_name = "PORT", requires_all = ["tls_cert", "tls_key"], help_heading = "Network")]
