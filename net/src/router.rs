@@ -90,7 +90,8 @@ use timers::{Due, Timers};
 /// An OSC packet that many connections share.
 pub type Packet = Arc<[u8]>;
 
-/// How often digests whose moment is over are wiped, though nobody asks for them.
+/// How often digests whose moment is over are wiped, though nobody asks for them, and hashes that could not be made are tried
+/// again.
 const FORGET: Span = Span::from_secs(10);
 /// Lines in the log about connections: ten a second, and after a while a hundred at once.
 const LINE: Span = Span::from_millis(100);
@@ -203,6 +204,7 @@ impl Router {
         if !now.is_before(self.next_forget) {
             self.next_forget = now + FORGET;
             self.groups.forget(now);
+            self.jobs.try_again();
         }
     }
 

@@ -186,9 +186,14 @@ impl Router {
             HashResult::Verified(false) if job.holder.user.is_none() => Some(Refusal::GroupPassword),
             HashResult::Verified(false) => Some(Refusal::UserPassword),
             HashResult::Failed => {
-                // An account that has no hash goes on without: its digest is kept.
-                tracing::error!("a password could not be hashed");
-                Some(Refusal::Busy)
+                if account.is_some_and(|account| account.unhashed().is_some()) {
+                    // It goes on without a hash: its digest is kept until there is one.
+                    self.jobs.put_off(job.account, job.holder);
+                }
+                if self.may_log(now) {
+                    tracing::error!("a password could not be hashed: is there memory left?");
+                }
+                Some(Refusal::Unhashed)
             }
         };
         for conn in job.waiters {

@@ -84,7 +84,9 @@ impl HashJob {
 
 fn argon2(digest: &Digest, salt: &[u8; 16], room: &mut HashRoom) -> Option<PasswordHash> {
     let params = Params::new(MEMORY, PASSES, LANES, Some(HASH)).ok()?;
-    room.0.resize(params.block_count(), Block::default());
+    let blocks = params.block_count();
+    room.0.try_reserve_exact(blocks.saturating_sub(room.0.len())).ok()?;
+    room.0.resize(blocks, Block::default());
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let mut hash = PasswordHash { salt: *salt, hash: [0; HASH].into() };
     argon2.hash_password_into_with_memory(digest.bytes(), salt, hash.hash.as_mut(), &mut room.0).ok()?;

@@ -47,6 +47,8 @@ pub(super) struct Jobs {
     checks: Vec<(Job, PasswordHash)>,
     /// Accounts without a hash, the oldest first.
     unhashed: BTreeMap<AccountId, Holder>,
+    /// Those whose hash could not be made, until it is tried again.
+    put_off: BTreeMap<AccountId, Holder>,
     /// What the thread was given.
     given: Vec<Job>,
     /// What it was given last is a check.
@@ -61,9 +63,20 @@ impl Jobs {
         self.unhashed.insert(account, holder);
     }
 
+    /// Notes an account whose hash could not be made: there is no use in trying at once.
+    pub(super) fn put_off(&mut self, account: AccountId, holder: Holder) {
+        self.put_off.insert(account, holder);
+    }
+
+    /// Has everything tried that was put off.
+    pub(super) fn try_again(&mut self) {
+        self.unhashed.append(&mut self.put_off);
+    }
+
     /// Forgets an account.
     pub(super) fn drop_account(&mut self, account: AccountId) {
         self.unhashed.remove(&account);
+        self.put_off.remove(&account);
     }
 
     /// Has a password checked for a connection. Those who say the same to the same account wait for one answer. When all places

@@ -38,6 +38,9 @@ pub enum Refusal {
     /// So many passwords wait to be checked that this one will not be. Closes.
     #[error("too many are registering just now: try again")]
     Busy,
+    /// There is no memory to check a password with. Closes.
+    #[error("the router has no memory to check passwords just now: try again")]
+    Unhashed,
     /// More was sent than is kept while a password is checked. Closes.
     #[error("too much was sent before the registration was answered")]
     Held,
@@ -81,7 +84,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All kinds, in the order of [`Refusal::index`], with the names they have in figures.
-    const NAMES: [(Refusal, &str); 23] = [
+    const NAMES: [(Refusal, &str); 24] = [
         (Refusal::Unregistered, "unregistered"),
         (Refusal::Arguments, "arguments"),
         (Refusal::TooLong, "too_long"),
@@ -92,6 +95,7 @@ impl Refusal {
         (Refusal::Users, "users"),
         (Refusal::Connections, "connections"),
         (Refusal::Busy, "busy"),
+        (Refusal::Unhashed, "unhashed"),
         (Refusal::Held, "held"),
         (Refusal::RegistrationTimeout, "registration_timeout"),
         (Refusal::Idle, "idle"),

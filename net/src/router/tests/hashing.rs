@@ -188,6 +188,44 @@ fn a_few_hosts_with_a_flood_each_do_not_keep_others_out() {
 }
 
 #[test]
+fn without_memory_whoever_waits_is_told_and_a_hash_is_made_later() {
+    let mut lab = Lab::new();
+    let alice = lab.join("alice");
+    let fail_all = |lab: &mut Lab| {
+        while let Some(job) = lab.jobs.pop_front() {
+            lab.router.hashed(job.ticket(), HashResult::Failed, lab.now);
+            lab.pump();
+        }
+    };
+    fail_all(&mut lab);
+    // Her password is known without a hash, and no other is right.
+    lab.join("alice");
+    let eve = lab.connect();
+    lab.say(eve, &register("alice", "wrong", "g", "gpw"));
+    assert!(!lab.is_open(eve) && lab.jobs.is_empty());
+    lab.pass(Span::from_secs(10));
+    lab.hash_all(Hashing::Quick);
+    assert_eq!(lab.router.tally().hashed, 4, "two failed, and were made now");
+    lab.pass(MOMENT);
+    let bob = lab.connect();
+    lab.say(bob, &register_asking("bob", "pw", "g", "gpw"));
+    lab.hush();
+    fail_all(&mut lab);
+    assert_eq!(
+        lab.told(bob),
+        ["/oscrouter/error the router has no memory to check passwords just now: try again"]
+    );
+    assert!(!lab.is_open(bob) && lab.is_open(alice));
+    assert_eq!(lab.refused(Refusal::Unhashed), 1);
+    lab.pass(Span::from_secs(20));
+    assert!(lab.jobs.is_empty(), "a check is not tried again");
+    let bob = lab.connect();
+    lab.say(bob, &register("bob", "pw", "g", "gpw"));
+    lab.hash_all(Hashing::Quick);
+    assert_eq!(lab.heard(bob)[0], registered("bob", 7));
+}
+
+#[test]
 fn too_much_sent_while_a_password_is_checked_closes() {
     for (packets, bytes, stays) in [(64, 8, true), (65, 8, false), (4, 4096, true), (5, 4096, false)] {
         let mut lab = Lab::new();
