@@ -50,7 +50,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     // Passwords.
     ("argon2", &["net/src/router/hashing.rs"]),
     ("ctutils", &["net/src/router/hashing.rs", "net/src/router/secret.rs"]),
-    ("zeroize", &["net/src/router/"]),
+    ("zeroize", &["net/src/router/", "net/src/framing/partial.rs"]),
     // Transports.
     ("rustls", &["net/src/tcp/tls.rs", "net/src/tcp/tests.rs", "net/src/tcp/transport/tests.rs"]),
     ("tungstenite", &["net/src/tcp/websocket.rs", "net/src/tcp/tests.rs", "net/src/tcp/transport/tests.rs"]),

@@ -4,6 +4,7 @@
 //! (RFC 1055) after it. A splitter recognises which one its peer uses. Sans-io: it is given bytes. Not for:
 //! what is in a packet (`osc`).
 
+mod partial;
 mod splitter;
 
 pub use splitter::{Broken, Split, Splitter};

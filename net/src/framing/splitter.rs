@@ -1,11 +1,10 @@
 //! [`Splitter`]: takes a stream apart into packets, however it is cut.
 //!
-//! Not for: the way out ([`Framing::frame_into`]), or what is in a packet (`osc`).
+//! What it keeps of a packet is wiped before the next. Not for: the way out ([`Framing::frame_into`]), or what is in a packet
+//! (`osc`).
 
+use super::partial::Partial;
 use super::{END, ESC, ESC_END, ESC_ESC, Framing, MAX_LIMIT};
-
-/// Room a splitter keeps between packets, in bytes.
-const KEPT_CAPACITY: usize = 4 << 10;
 
 /// What a splitter made of its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +46,7 @@ pub struct Splitter {
     limit: usize,
     framing: Option<Framing>,
     /// What came of the packet that is not whole: with its length prefix, or without its escapes.
-    partial: Vec<u8>,
+    partial: Partial,
     /// `partial` was handed out as a packet, and is to be emptied.
     taken: bool,
     slip: Slip,
@@ -78,7 +77,7 @@ impl Splitter {
         Splitter {
             limit: limit.min(MAX_LIMIT),
             framing: None,
-            partial: Vec::new(),
+            partial: Partial::default(),
             taken: false,
             slip: Slip::Text,
             dropped: 0,
@@ -100,8 +99,7 @@ impl Splitter {
     pub fn next<'a, 'i: 'a>(&'a mut self, input: &mut &'i [u8]) -> Split<'a> {
         if self.taken {
             self.taken = false;
-            self.partial.clear();
-            self.partial.shrink_to(KEPT_CAPACITY);
+            self.partial.empty();
         }
         let found = match (self.broken, self.recognise(input)) {
             (Some(broken), _) => Err(broken),
@@ -113,12 +111,12 @@ impl Splitter {
             Ok(Some(Found::InInput(packet))) => Split::Packet(packet),
             Ok(Some(Found::InPartial(start))) => {
                 self.taken = true;
-                Split::Packet(&self.partial[start..])
+                Split::Packet(&self.partial.as_slice()[start..])
             }
             Ok(None) => Split::More,
             Err(broken) => {
                 self.broken = Some(broken);
-                self.partial = Vec::new();
+                self.partial = Partial::default();
                 Split::Broken(broken)
             }
         }
@@ -147,7 +145,7 @@ impl Splitter {
             }
         }
         self.take_up_to(4, input);
-        let Some((prefix, _)) = self.partial.split_first_chunk() else { return Ok(None) };
+        let Some((prefix, _)) = self.partial.as_slice().split_first_chunk() else { return Ok(None) };
         let len = self.checked_len(*prefix)?;
         self.take_up_to(4 + len, input);
         Ok((self.partial.len() == 4 + len).then_some(Found::InPartial(4)))
@@ -166,7 +164,7 @@ impl Splitter {
     fn take_up_to(&mut self, len: usize, input: &mut &[u8]) {
         let missing = len.saturating_sub(self.partial.len());
         let (taken, rest) = input.split_at(missing.min(input.len()));
-        self.partial.extend_from_slice(taken);
+        self.partial.append(taken);
         *input = rest;
     }
 
@@ -186,7 +184,7 @@ impl Splitter {
             *input = rest;
             if std::mem::replace(&mut self.slip, Slip::Text) != Slip::Text {
                 self.dropped += 1;
-                self.partial.clear();
+                self.partial.empty();
             } else if !self.partial.is_empty() {
                 return Ok(Some(Found::InPartial(0)));
             }
@@ -214,7 +212,7 @@ impl Splitter {
             };
             self.slip = Slip::Text;
             self.check_limit(self.partial.len() + 1)?;
-            self.partial.push(plain);
+            self.partial.append(&[plain]);
         }
         Ok(())
     }
@@ -226,7 +224,7 @@ impl Splitter {
 
 #[cfg(test)]
 mod tests {
-    use super::super::DEFAULT_LIMIT;
+    use super::super::{DEFAULT_LIMIT, partial};
     use super::*;
     use proptest::prelude::*;
 
@@ -327,7 +325,19 @@ mod tests {
         let mut splitter = Splitter::new(MAX_LIMIT);
         let announced = MAX_LIMIT as u32;
         assert_eq!(split(&mut splitter, [&announced.to_be_bytes()[..], b"/a\0\0"]), (vec![], None));
-        assert!(splitter.partial.capacity() < 1024);
+        assert!(splitter.partial.room() < 1024);
+    }
+
+    #[test]
+    fn nothing_of_a_packet_stays_behind() {
+        let spoiled = b"\xc0/secret\xdb/\xc0".to_vec();
+        let slip = framed(Framing::Slip, &[b"/secret\xc0"]);
+        for stream in [framed(Framing::Length, &[b"/secret\0"]), slip, spoiled] {
+            let mut splitter = Splitter::new(DEFAULT_LIMIT);
+            split(&mut splitter, stream.chunks(5));
+            assert!(splitter.partial.is_empty() && splitter.partial.room() > 0);
+            assert!(!splitter.partial.has_left_something());
+        }
     }
 
     #[test]
@@ -335,7 +345,7 @@ mod tests {
         let mut splitter = Splitter::new(1000);
         let endless = [b'/'; 4096];
         assert_eq!(split(&mut splitter, [&endless[..]]).1, Some(Broken::TooLong(1000)));
-        assert_eq!(splitter.partial.capacity(), 0);
+        assert_eq!(splitter.partial.room(), 0);
     }
 
     #[test]
@@ -343,7 +353,7 @@ mod tests {
         let mut splitter = Splitter::new(DEFAULT_LIMIT);
         let stream = framed(Framing::Length, &[&[b'/'; 500_000], b"/b\0\0"]);
         assert_eq!(split(&mut splitter, stream.chunks(1000)).0.len(), 2);
-        assert!(splitter.partial.capacity() <= KEPT_CAPACITY);
+        assert!(splitter.partial.room() <= partial::KEPT);
     }
 
     #[test]

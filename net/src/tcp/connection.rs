@@ -214,6 +214,8 @@ impl Connection {
         Buffers { input, plain, answer }: &mut Buffers<'_>,
         means: &mut Means<'_>,
         clock: &Clock,
+                    // A password may be in it.
+                    buffers.input[..length].fill(0);
         handler: &mut impl Handler,
     ) {
         let arrival = clock.now();

@@ -111,6 +111,8 @@ impl Tls {
                 && length > 0
             {
                 on_piece(&buffer[..length]);
+                // A password may be in it.
+                buffer[..length].fill(0);
             }
         }
         Ok(finished)
