@@ -119,6 +119,11 @@ fn text(report: &Report, net: &NetCounters) -> String {
         "Packets queued, each once for every receiver.",
         net.delivered.load(Relaxed),
     );
+    page.counter(
+        "long_for_slip",
+        "Packets queued for SLIP that are longer than 1,006 bytes, which Pd's slipdec drops.",
+        net.long_for_slip.load(Relaxed),
+    );
     page.counter("sent_bytes", "Bytes sent.", net.sent_bytes.load(Relaxed));
     page.counter(
         "dropped_packets",

@@ -23,6 +23,8 @@ pub struct NetCounters {
     pub unsent: AtomicU64,
     /// Packets queued for connections.
     pub delivered: AtomicU64,
+    /// Of these, those by SLIP that are longer than Pd's slipdec takes, by default [1,006 bytes].
+    pub long_for_slip: AtomicU64,
     /// Packets dropped because the other side did not read what it was sent.
     pub dropped: AtomicU64,
     /// Bytes received on connections.

@@ -17,12 +17,12 @@ mod websocket;
 
 use crate::counters::NetCounters;
 use crate::endpoint::ConnId;
-use crate::framing::DEFAULT_LIMIT;
+use crate::framing::{DEFAULT_LIMIT, Framing};
 use crate::reactor::Handler;
 use connection::{Buffers, Connection, End, Means};
 use door::{Door, Knocking};
 use downbeat_sync::{Clock, LocalTime, Span};
-use frames::Frames;
+use frames::{Frames, Wire};
 use hosts::Hosts;
 use log::Log;
 use mio::event::Event;
@@ -41,6 +41,8 @@ pub use tls::{Certificate, CertificateError};
 const READ_SIZE: usize = 64 << 10;
 /// The longest record of TLS, decrypted (bytes).
 const RECORD: usize = 16 << 10;
+/// Pd's slipdec drops longer packets, unless it was told otherwise (pd-externals/slip at 1b1865a, slipdec.c) (bytes).
+const SLIPDEC: usize = 1_006;
 /// One connection gets this part of a turn.
 const SHARES: usize = 4;
 /// A connection that is closed may take so long to read the last it was sent.
@@ -222,17 +224,25 @@ impl Connections {
     /// Queues a packet for each of these, framed as the connection is. Those that are gone swallow it.
     pub(crate) fn deliver(&mut self, to: &[ConnId], packet: &[u8]) {
         self.frames.clear();
-        let mut delivered = 0;
+        let (mut delivered, mut too_long) = (0, 0);
         let mut means = Means { limits: &self.limits, counters: &self.counters, pool: &mut self.pool };
         for id in to {
             let Some(conn) = find(&mut self.slots, *id).filter(|conn| conn.takes_more()) else { continue };
-            conn.push(self.frames.get(conn.wire(), packet), &mut means);
+            let wire = conn.wire();
+            conn.push(self.frames.get(wire, packet), &mut means);
             delivered += 1;
+            if packet.len() > SLIPDEC && wire == Wire::Stream(Framing::Slip) {
+                conn.long.note();
+                too_long += 1;
+            }
             if !std::mem::replace(&mut conn.listed_to_flush, true) {
                 self.to_flush.push(*id);
             }
         }
         self.counters.delivered.fetch_add(delivered, Ordering::Relaxed);
+        if too_long > 0 {
+            self.counters.long_for_slip.fetch_add(too_long, Ordering::Relaxed);
+        }
     }
 
     /// Closes a connection once what was queued has been written.
@@ -279,7 +289,14 @@ impl Connections {
             conn.listed_to_flush = false;
             let mut means = Means { limits: &self.limits, counters: &self.counters, pool: &mut self.pool };
             conn.flush(&mut means);
-            if conn.has_fallen_behind() {
+            if conn.long.is_news() {
+                let why = format_args!(
+                    "{id} takes SLIP and is sent packets of more than {SLIPDEC} bytes: Pd's slipdec drops those, \
+                     unless it is given a larger size"
+                );
+                self.log.warn(now, why);
+            }
+            if conn.behind.is_news() {
                 self.log
                     .warn(now, format_args!("{id} does not read fast enough: packets for it are dropped"));
             }

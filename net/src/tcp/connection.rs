@@ -44,7 +44,10 @@ pub(super) struct Connection {
     /// The peer's end was read.
     finished: bool,
     parting: Parting,
-    behind: Behind,
+    /// Packets were dropped since the last time that nothing waited.
+    pub(super) behind: Notice,
+    /// It was sent a packet that is long for what it speaks.
+    pub(super) long: Notice,
     /// It stands in the list of those to read from.
     pub(super) listed_to_read: bool,
     /// It stands in the list of those to flush.
@@ -54,13 +57,30 @@ pub(super) struct Connection {
     ignored: usize,
 }
 
-/// Whether packets were dropped since the last time that nothing waited.
+/// Something to be told once.
 #[derive(Clone, Copy, PartialEq)]
-enum Behind {
+pub(super) enum Notice {
     No,
     /// And nobody was told yet.
     News,
     Known,
+}
+
+impl Notice {
+    pub(super) fn note(&mut self) {
+        if *self == Notice::No {
+            *self = Notice::News;
+        }
+    }
+
+    /// Whether it is to be told now.
+    pub(super) fn is_news(&mut self) -> bool {
+        let is_news = *self == Notice::News;
+        if is_news {
+            *self = Notice::Known;
+        }
+        is_news
+    }
 }
 
 /// How far a connection that ends has come.
@@ -130,7 +150,8 @@ impl Connection {
             writable: true,
             finished: false,
             parting: Parting::NotYet,
-            behind: Behind::No,
+            behind: Notice::No,
+            long: Notice::No,
             listed_to_read: false,
             listed_to_flush: false,
             told: false,
@@ -193,6 +214,8 @@ impl Connection {
                     } else {
                         self.take_in(length, &mut buffers, means, clock, handler);
                     }
+                    // A password may be in it.
+                    buffers.input[..length].fill(0);
                     // The poll tells of whatever comes from now on; only of an end that it has told of, it does not again.
                     self.readable = length == buffers.input.len() || self.hung_up;
                 }
@@ -214,8 +237,6 @@ impl Connection {
         Buffers { input, plain, answer }: &mut Buffers<'_>,
         means: &mut Means<'_>,
         clock: &Clock,
-                    // A password may be in it.
-                    buffers.input[..length].fill(0);
         handler: &mut impl Handler,
     ) {
         let arrival = clock.now();
@@ -310,20 +331,9 @@ impl Connection {
                 let dropped = self.outbound.drop_oldest(enough, means.pool);
                 means.counters.dropped.fetch_add(dropped, Ordering::Relaxed);
                 self.outbound.push(frame, means.pool);
-                if self.behind == Behind::No {
-                    self.behind = Behind::News;
-                }
+                self.behind.note();
             }
         }
-    }
-
-    /// Whether it has begun to lose packets; said once.
-    pub(super) fn has_fallen_behind(&mut self) -> bool {
-        let is_news = self.behind == Behind::News;
-        if is_news {
-            self.behind = Behind::Known;
-        }
-        is_news
     }
 
     /// Writes what waits, as far as the socket takes it.
@@ -337,7 +347,7 @@ impl Connection {
         let flushed = flushed.and_then(|()| transport.flush(stream));
         means.counters.sent_bytes.fetch_add((waiting - outbound.waiting()) as u64, Ordering::Relaxed);
         match flushed {
-            Ok(()) if self.behind == Behind::Known => self.behind = Behind::No,
+            Ok(()) if self.behind == Notice::Known => self.behind = Notice::No,
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable = false,
             Err(error) => self.fail(&error),

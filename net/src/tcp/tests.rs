@@ -364,21 +364,32 @@ fn a_parting_is_over_when_all_have_read_what_they_were_sent() {
     assert!(Client::connect(("127.0.0.1", ports[0])).is_err(), "nobody is let in any more");
 }
 
+/// A client's session over TLS.
+fn tls_session() -> rustls::ClientConnection {
+    use rustls::pki_types::{CertificateDer, pem::PemObject};
+    let mut roots = rustls::RootCertStore::empty();
+    let authority = CertificateDer::from_pem_slice(include_bytes!("../../tests/tls/ca.pem")).unwrap();
+    roots.add(authority).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider);
+    let config = config.with_safe_default_protocol_versions().unwrap();
+    let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
+    rustls::ClientConnection::new(config, "localhost".try_into().unwrap()).unwrap()
+}
+
+/// What it says first.
+fn hello() -> Vec<u8> {
+    let mut hello = Vec::new();
+    tls_session().write_tls(&mut hello).unwrap();
+    hello
+}
+
 /// A client over TLS, on a thread of its own: says `/a..`, hears all, and returns it.
 fn tls_client(port: u16) -> std::thread::JoinHandle<io::Result<Vec<u8>>> {
-    use rustls::pki_types::{CertificateDer, pem::PemObject};
     std::thread::spawn(move || {
-        let mut roots = rustls::RootCertStore::empty();
-        let authority = CertificateDer::from_pem_slice(include_bytes!("../../tests/tls/ca.pem")).unwrap();
-        roots.add(authority).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider);
-        let config = config.with_safe_default_protocol_versions().unwrap();
-        let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
-        let session = rustls::ClientConnection::new(config, "localhost".try_into().unwrap()).unwrap();
         let socket = Client::connect(("127.0.0.1", port))?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        let mut stream = rustls::StreamOwned::new(session, socket);
+        let mut stream = rustls::StreamOwned::new(tls_session(), socket);
         stream.write_all(b"\0\0\0\x04/a..")?;
         let mut all = Vec::new();
         stream.read_to_end(&mut all).map(|_| all)

@@ -35,3 +35,50 @@ fn connections_made_from_here_are_nobodys() {
     assert_eq!(rig.counters.connections.load(Ordering::Relaxed), 2);
     assert_eq!(rig.counters.crowded.load(Ordering::Relaxed), 0);
 }
+
+#[test]
+fn a_handshake_counts_as_the_work_it_is() {
+    let [chain, key] =
+        [&include_bytes!("../../../tests/tls/cert.pem")[..], include_bytes!("../../../tests/tls/key.pem")];
+    let tls = Layers { tls: Some(Certificate::new(chain, key).unwrap()), ..Framing::Length.into() };
+    let limits = StreamLimits { turn: 32 << 10, ..StreamLimits::default() };
+    let mut rig = Rig::of(limits, [tls, Framing::Length.into()]);
+    let ports = rig.ports;
+    let (mut received, mut all) = (0, Vec::new());
+    for (port, hello, at_once) in [(ports[0], hello(), 2), (ports[1], b"\0\0\0\x04/a..".to_vec(), 8)] {
+        let mut clients: Vec<_> = (0..8).map(|_| rig.connect(port).0).collect();
+        clients.iter_mut().for_each(|client| client.write_all(&hello).unwrap());
+        all.extend(clients);
+        let start = Instant::now();
+        let new = loop {
+            rig.turn();
+            let now = rig.counters.received_bytes.load(Ordering::Relaxed);
+            if now > received {
+                break now - received;
+            }
+            assert!(start.elapsed() < PATIENCE);
+        };
+        assert_eq!(new, at_once * hello.len() as u64, "in one turn");
+        while rig.counters.received_bytes.load(Ordering::Relaxed) < received + 8 * hello.len() as u64 {
+            rig.turn();
+        }
+        received = rig.counters.received_bytes.load(Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn what_is_long_for_pd_is_counted() {
+    let mut rig = Rig::new(StreamLimits::default());
+    let [by_length, by_slip] = rig.ports.map(|port| rig.connect(port));
+    for length in [1_006, 1_007, 50_000] {
+        rig.deliver(&[by_length.1, by_slip.1], &vec![b'/'; length]);
+    }
+    rig.turn_until("sent", |fan| fan.orders.is_empty());
+    assert_eq!(rig.counters.long_for_slip.load(Ordering::Relaxed), 2);
+    let mut notice = connection::Notice::No;
+    assert!(!notice.is_news());
+    notice.note();
+    assert!(notice.is_news());
+    notice.note();
+    assert!(!notice.is_news(), "it is said once");
+}
