@@ -79,6 +79,8 @@ impl Handler for Edge {
         Some(match self.router.poll(now)? {
             Output::Deliver { to, packet } => Outgoing::Deliver { to, packet },
             Output::Close(conn) => Outgoing::Close(conn),
+            Output::Pause(conn) => Outgoing::Pause(conn),
+            Output::Resume(conn) => Outgoing::Resume(conn),
             Output::Hash(job) => {
                 self.hasher.give(job);
                 // Nothing for anybody; there may be more behind it.

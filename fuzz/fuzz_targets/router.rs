@@ -25,7 +25,7 @@ fn serve(router: &mut Router, now: LocalTime, mut hear: impl FnMut(ConnId, &[u8]
                 assert_eq!(once.len(), to.len());
                 to.iter().for_each(|conn| hear(*conn, packet));
             }
-            Some(Output::Close(_)) => {}
+            Some(Output::Close(_) | Output::Pause(_) | Output::Resume(_)) => {}
             Some(Output::Hash(job)) => failed.push(job.ticket()),
             None => break,
         }

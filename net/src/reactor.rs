@@ -92,6 +92,11 @@ pub enum Outgoing<'a> {
     },
     /// Close this connection after what was sent to it.
     Close(ConnId),
+    /// Read nothing from this connection until it is resumed: what its peer sends waits at the peer. That it has gone is
+    /// noticed when it is resumed, unless it broke off.
+    Pause(ConnId),
+    /// Read from this connection again.
+    Resume(ConnId),
 }
 
 /// Bound sockets, for a reactor to run.
@@ -364,6 +369,12 @@ impl Reactor {
         Ok(())
     }
 
+    /// For tests that turn it by hand.
+    #[cfg(test)]
+    pub(crate) fn streams(&self) -> &Connections {
+        &self.streams
+    }
+
     /// Does what the handler wants done.
     fn obey(&mut self, handler: &mut impl Handler) {
         let mut is_timed = false;
@@ -378,6 +389,8 @@ impl Reactor {
                 }
                 Outgoing::Deliver { to, packet } => self.streams.deliver(to, packet),
                 Outgoing::Close(conn) => self.streams.close_after_flush(conn),
+                Outgoing::Pause(conn) => self.streams.pause(conn),
+                Outgoing::Resume(conn) => self.streams.resume(conn),
             }
         }
         // Mostly the kernel knows already, which saves a turn.

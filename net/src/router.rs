@@ -57,6 +57,7 @@ mod conn;
 mod door;
 mod groups;
 mod hashing;
+mod held;
 mod jobs;
 mod out;
 mod post;
@@ -109,6 +110,11 @@ pub enum Output<'a> {
     },
     /// Close a connection after what was sent to it.
     Close(ConnId),
+    /// Read nothing more from a connection until [`Output::Resume`]: its registration waits for a password to be checked. What
+    /// was read by then may still be handed to [`Router::handle`]; it is kept, up to 128 kB.
+    Pause(ConnId),
+    /// Read from a connection again.
+    Resume(ConnId),
     /// Give this to a thread, and what its [`HashJob::run`] returns to [`Router::hashed`]. There are never more than two.
     Hash(HashJob),
 }
@@ -223,6 +229,8 @@ impl Router {
         while let Some(out) = self.outbox.pop() {
             let (to, packet) = match out {
                 Out::Close(conn) => return Some(Output::Close(conn)),
+                Out::Pause(conn) => return Some(Output::Pause(conn)),
+                Out::Resume(conn) => return Some(Output::Resume(conn)),
                 Out::Deliver(to, packet) => (to, packet),
                 Out::Pong(conn, asked) => match self.clock.answer(asked, now) {
                     Ok(packet) => (To::One(conn), packet.into()),
@@ -285,7 +293,7 @@ impl Router {
         let Some(known) = self.conns.get_mut(&conn) else { return };
         match (&mut known.joining, known.seat) {
             (Some(joining), _) => {
-                if !joining.hold(packet) {
+                if !joining.held.hold(packet) {
                     self.expel(conn, Refusal::Held, now);
                 }
             }

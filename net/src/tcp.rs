@@ -169,7 +169,7 @@ impl Connections {
         };
         if let Some(Some(conn)) = self.slots.get_mut(slot) {
             conn.ready(event);
-            if conn.readable && !std::mem::replace(&mut conn.listed_to_read, true) {
+            if conn.may_read() && !std::mem::replace(&mut conn.listed_to_read, true) {
                 self.to_read.push_back(conn.id);
             }
             if conn.wants_flush() && !std::mem::replace(&mut conn.listed_to_flush, true) {
@@ -203,6 +203,9 @@ impl Connections {
             let Some(id) = self.to_read.pop_front() else { break };
             let Some(conn) = find(&mut self.slots, id) else { continue };
             conn.listed_to_read = false;
+            if !conn.may_read() {
+                continue;
+            }
             let buffers = Buffers {
                 input: &mut self.buffer[..each.min(READ_SIZE)],
                 plain: &mut self.plain,
@@ -211,7 +214,7 @@ impl Connections {
             let mut means = Means { limits: &self.limits, counters: &self.counters, pool: &mut self.pool };
             let received = conn.receive(reads, buffers, &mut means, clock, handler);
             left = left.saturating_sub(received);
-            if conn.readable {
+            if conn.may_read() {
                 conn.listed_to_read = true;
                 self.to_read.push_back(id);
             }
@@ -252,6 +255,20 @@ impl Connections {
             if !std::mem::replace(&mut conn.listed_to_flush, true) {
                 self.to_flush.push(id);
             }
+        }
+    }
+
+    /// Reads nothing from a connection until it is resumed. The poll tells of what comes but once, so that it does not disturb.
+    pub(crate) fn pause(&mut self, id: ConnId) {
+        find(&mut self.slots, id).into_iter().for_each(|conn| conn.paused = true);
+    }
+
+    /// Reads from a connection again, also what came meanwhile.
+    pub(crate) fn resume(&mut self, id: ConnId) {
+        let Some(conn) = find(&mut self.slots, id) else { return };
+        conn.paused = false;
+        if conn.may_read() && !std::mem::replace(&mut conn.listed_to_read, true) {
+            self.to_read.push_back(id);
         }
     }
 
@@ -321,6 +338,10 @@ impl Connections {
                 self.remove(id);
             } else if is_news {
                 self.parting.push_back((now + PARTING, id));
+                // It may have been paused: what its peer still sends is read now, to its end.
+                if conn.may_read() && !std::mem::replace(&mut conn.listed_to_read, true) {
+                    self.to_read.push_back(id);
+                }
             }
         }
         self.to_flush = to_flush;

@@ -4,18 +4,14 @@
 
 use super::config::Rate;
 use super::groups::Seat;
+use super::held::Held;
 use super::refusal::Refusal;
 use super::request::Request;
 use crate::allowance::Allowance;
 use crate::endpoint;
 use downbeat_sync::{LocalTime, Span};
-use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use zeroize::Zeroizing;
 
-/// Packets that wait while a password is checked: so many, of so many bytes together.
-const HELD_PACKETS: usize = 64;
-const HELD_BYTES: usize = 16 << 10;
 /// Reasons told to one client: ten a second, and after a while twenty at once.
 const REASON: Span = Span::from_millis(100);
 const REASONS_AT_ONCE: Span = Span::from_ticks(20 * REASON.ticks());
@@ -32,6 +28,8 @@ pub(super) struct Conn {
     pub(super) errors: bool,
     /// Its registration waits for a password to be checked.
     pub(super) joining: Option<Box<Joining>>,
+    /// The transport reads nothing from it until it is told to.
+    pub(super) paused: bool,
     /// When it is to be looked at.
     pub(super) due: Option<LocalTime>,
     /// When it sent something.
@@ -46,8 +44,7 @@ pub(super) struct Conn {
 /// A registration that waits, and what came after it.
 pub(super) struct Joining {
     pub(super) request: Request,
-    held: VecDeque<Zeroizing<Vec<u8>>>,
-    bytes: usize,
+    pub(super) held: Held,
 }
 
 impl Conn {
@@ -60,6 +57,7 @@ impl Conn {
             knows: 0,
             errors: false,
             joining: None,
+            paused: false,
             due: None,
             heard: now,
             packets: allowance,
@@ -96,21 +94,6 @@ impl Conn {
 
 impl Joining {
     pub(super) fn new(request: Request) -> Joining {
-        Joining { request, held: VecDeque::new(), bytes: 0 }
-    }
-
-    /// Keeps a packet for later, if there is room.
-    pub(super) fn hold(&mut self, packet: &[u8]) -> bool {
-        let fits = self.held.len() < HELD_PACKETS && self.bytes + packet.len() <= HELD_BYTES;
-        if fits {
-            self.bytes += packet.len();
-            self.held.push_back(Zeroizing::new(packet.to_vec()));
-        }
-        fits
-    }
-
-    /// What was kept, in order.
-    pub(super) fn held(self) -> VecDeque<Zeroizing<Vec<u8>>> {
-        self.held
+        Joining { request, held: Held::default() }
     }
 }

@@ -64,6 +64,9 @@ impl Router {
             Verdict::Wait(given_up) => {
                 if let Some(known) = self.conns.get_mut(&conn) {
                     known.joining = Some(Box::new(joining));
+                    if !std::mem::replace(&mut known.paused, true) {
+                        self.send(Out::Pause(conn));
+                    }
                 }
                 given_up.into_iter().for_each(|conn| self.expel(conn, Refusal::Busy, now));
             }
@@ -130,6 +133,10 @@ impl Router {
     fn seat(&mut self, conn: ConnId, seat: Seat, request: &Request, now: LocalTime) {
         let Some(known) = self.conns.get_mut(&conn) else { return };
         let before = known.seat.replace(seat);
+        if known.paused {
+            // What it may have sent meanwhile was not read.
+            known.heard = now;
+        }
         known.registered = wire::registered_address(&request.user, &request.id);
         let answer = wire::bare(&known.registered);
         let peer = known.peer;
@@ -159,11 +166,15 @@ impl Router {
         self.list_soon(seat, now);
     }
 
-    /// Goes on with what was sent while a registration waited.
+    /// Goes on with what was sent while a registration waited, unless that is another one that has to wait.
     fn resume(&mut self, conn: ConnId, joining: Joining, now: LocalTime) {
-        let mut held = joining.held();
-        while let Some(packet) = held.pop_front() {
-            self.deal(conn, &packet, now);
+        for packet in joining.held.packets() {
+            self.deal(conn, packet, now);
+        }
+        if let Some(known) = self.conns.get_mut(&conn).filter(|known| known.joining.is_none())
+            && std::mem::take(&mut known.paused)
+        {
+            self.send(Out::Resume(conn));
         }
     }
 

@@ -28,6 +28,16 @@ pub(super) enum Out {
     /// A `/sync/pong` to this nonce, which came then. It is written when it is sent.
     Pong(ConnId, super::clock::Asked),
     Close(ConnId),
+    Pause(ConnId),
+    Resume(ConnId),
+}
+
+impl Out {
+    /// Whether it is about a connection itself, and must not get lost. There are few of these: a connection that is paused
+    /// sends nothing more.
+    fn is_order(&self) -> bool {
+        matches!(self, Out::Close(_) | Out::Pause(_) | Out::Resume(_))
+    }
 }
 
 /// See the module.
@@ -38,10 +48,10 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// Puts something at the end. If it does not fit, it is not; a connection that is to be closed always is.
+    /// Puts something at the end. If it does not fit, it is not, unless it is an order.
     #[must_use]
     pub(super) fn push(&mut self, out: Out) -> bool {
-        let fits = self.bytes < LIMIT || matches!(out, Out::Close(_));
+        let fits = self.bytes < LIMIT || out.is_order();
         if fits {
             self.bytes += out.size();
             self.waiting.push_back(out);
@@ -63,7 +73,7 @@ impl Out {
     fn size(&self) -> usize {
         match self {
             Out::Deliver(_, packet) => ENTRY + packet.len(),
-            Out::Pong(..) | Out::Close(_) => ENTRY,
+            Out::Pong(..) | Out::Close(_) | Out::Pause(_) | Out::Resume(_) => ENTRY,
         }
     }
 }

@@ -41,7 +41,9 @@ pub enum Refusal {
     /// There is no memory to check a password with. Closes.
     #[error("the router has no memory to check passwords just now: try again")]
     Unhashed,
-    /// More was sent than is kept while a password is checked. Closes.
+    /// More was sent than is kept while a password is checked, by a transport that does not obey [`Output::Pause`]. Closes.
+    ///
+    /// [`Output::Pause`]: super::Output::Pause
     #[error("too much was sent before the registration was answered")]
     Held,
     /// No registration came in time. Closes.

@@ -31,6 +31,10 @@ struct Stream {
     /// What came to the client and was not looked at.
     inbox: Vec<Vec<u8>>,
     closed: bool,
+    /// The router wants nothing read.
+    paused: bool,
+    /// What the client has sent, and nobody has read.
+    unread: Vec<u8>,
 }
 
 /// What is done with passwords that are to be hashed.
@@ -43,6 +47,9 @@ enum Hashing {
     /// At once, as in life.
     Real,
 }
+
+/// Read at once (bytes), as `downbeat router` does.
+const READ: usize = 32 << 10;
 
 struct Lab {
     router: Router,
@@ -73,7 +80,15 @@ impl Lab {
         let client = Client(self.streams.len());
         let conn = ConnId::numbered(client.0 as u32);
         let splitter = Splitter::new(DEFAULT_LIMIT);
-        self.streams.push(Stream { conn, splitter, framing, inbox: Vec::new(), closed: false });
+        self.streams.push(Stream {
+            conn,
+            splitter,
+            framing,
+            inbox: Vec::new(),
+            closed: false,
+            paused: false,
+            unread: Vec::new(),
+        });
         self.router.open(conn, SocketAddr::from((ip, 50_000)), self.now);
         self.pump();
         client
@@ -88,24 +103,37 @@ impl Lab {
     }
 
     /// Sends bytes as they are.
-    fn send(&mut self, client: Client, mut bytes: &[u8]) {
-        let stream = &mut self.streams[client.0];
-        loop {
-            match stream.splitter.next(&mut bytes) {
-                Split::Packet(packet) => {
-                    if !stream.closed {
-                        self.router.handle(stream.conn, self.now, packet);
+    fn send(&mut self, client: Client, bytes: &[u8]) {
+        self.streams[client.0].unread.extend_from_slice(bytes);
+        self.read(client);
+    }
+
+    /// Reads what a client has sent, until the router wants no more of it.
+    fn read(&mut self, client: Client) {
+        while let stream = &mut self.streams[client.0]
+            && !stream.paused
+            && !stream.unread.is_empty()
+        {
+            let length = stream.unread.len().min(READ);
+            let read: Vec<u8> = stream.unread.drain(..length).collect();
+            let mut bytes = read.as_slice();
+            loop {
+                match stream.splitter.next(&mut bytes) {
+                    Split::Packet(packet) => {
+                        if !stream.closed {
+                            self.router.handle(stream.conn, self.now, packet);
+                        }
+                    }
+                    Split::More => break,
+                    Split::Broken(_) => {
+                        stream.closed = true;
+                        self.router.close(stream.conn, self.now);
+                        break;
                     }
                 }
-                Split::More => break,
-                Split::Broken(_) => {
-                    stream.closed = true;
-                    self.router.close(stream.conn, self.now);
-                    break;
-                }
             }
+            self.pump();
         }
-        self.pump();
     }
 
     /// Sends packets in one write.
@@ -174,6 +202,7 @@ impl Lab {
 
     /// Does what the router wants done.
     fn pump(&mut self) {
+        let mut resumed = Vec::new();
         while let Some(output) = self.router.poll(self.now) {
             match output {
                 Output::Deliver { to, packet } => {
@@ -186,9 +215,20 @@ impl Lab {
                     }
                 }
                 Output::Close(conn) => stream(&mut self.streams, conn).closed = true,
+                Output::Pause(conn) => {
+                    assert!(!std::mem::replace(&mut stream(&mut self.streams, conn).paused, true));
+                }
+                Output::Resume(conn) => {
+                    assert!(std::mem::take(&mut stream(&mut self.streams, conn).paused));
+                    resumed.push(conn);
+                }
                 Output::Hash(job) if self.hashing == Hashing::Held => self.jobs.push_back(job),
                 Output::Hash(job) => self.hash(job),
             }
+        }
+        for conn in resumed {
+            let client = self.streams.iter().position(|stream| stream.conn == conn);
+            client.into_iter().for_each(|client| self.read(Client(client)));
         }
     }
 

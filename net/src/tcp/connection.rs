@@ -37,7 +37,9 @@ pub(super) struct Connection {
     /// What is wrong with what came, if something is.
     pub(super) fault: Option<Box<str>>,
     /// The poll said that there is something to read, and not all of it was.
-    pub(super) readable: bool,
+    readable: bool,
+    /// Nothing is read until it is resumed.
+    pub(super) paused: bool,
     /// The poll said that the peer will send no more: what is there is to be read to its end.
     hung_up: bool,
     writable: bool,
@@ -146,6 +148,7 @@ impl Connection {
             end: None,
             fault: None,
             readable: true,
+            paused: false,
             hung_up: false,
             writable: true,
             finished: false,
@@ -164,6 +167,14 @@ impl Connection {
         self.hung_up |= event.is_read_closed() || event.is_error();
         self.readable |= event.is_readable() || self.hung_up;
         self.writable |= event.is_writable() || event.is_error();
+        if self.paused && (event.is_error() || event.is_write_closed()) {
+            self.end.get_or_insert(End::Gone);
+        }
+    }
+
+    /// Whether there is something to read, and it is wanted: one that ends is read to its end.
+    pub(super) fn may_read(&self) -> bool {
+        self.readable && (!self.paused || self.end.is_some())
     }
 
     /// How its packets are framed on the way out.

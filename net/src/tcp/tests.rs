@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream as Client};
 use std::time::{Duration, Instant};
 
 mod limits;
+mod pauses;
 
 /// Nothing on loopback takes longer, unless it never comes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,6 +23,8 @@ struct Fan {
     closed: Vec<ConnId>,
     orders: VecDeque<(Vec<ConnId>, Vec<u8>)>,
     closing: Vec<ConnId>,
+    /// Anything else that is wanted, one after the other.
+    steps: VecDeque<Outgoing<'static>>,
     sending: (Vec<ConnId>, Vec<u8>),
     /// Said to all others when a connection ends.
     obituary: Option<Vec<u8>>,
@@ -51,6 +54,9 @@ impl Handler for Fan {
     }
 
     fn poll(&mut self, _: LocalTime) -> Option<Outgoing<'_>> {
+        if let Some(step) = self.steps.pop_front() {
+            return Some(step);
+        }
         if let Some(order) = self.orders.pop_front() {
             self.sending = order;
             return Some(Outgoing::Deliver { to: &self.sending.0, packet: &self.sending.1 });

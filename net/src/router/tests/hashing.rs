@@ -225,26 +225,97 @@ fn without_memory_whoever_waits_is_told_and_a_hash_is_made_later() {
     assert_eq!(lab.heard(bob)[0], registered("bob", 7));
 }
 
+/// A lab where the password of alice's group has to be checked.
+fn lab_with_a_hash(config: RouterConfig) -> (Lab, Client) {
+    let mut lab = Lab::with(config);
+    let alice = lab.join("alice");
+    lab.hash_all(Hashing::Quick);
+    lab.pass(MOMENT);
+    lab.hush();
+    (lab, alice)
+}
+
 #[test]
-fn too_much_sent_while_a_password_is_checked_closes() {
-    for (packets, bytes, stays) in [(64, 8, true), (65, 8, false), (4, 4096, true), (5, 4096, false)] {
-        let mut lab = Lab::new();
-        let alice = lab.join("alice");
-        lab.hash_all(Hashing::Quick);
-        lab.pass(MOMENT);
-        lab.hush();
+fn what_is_sent_while_a_password_is_checked_waits_and_is_not_lost() {
+    for (packets, bytes) in [(3, 0), (65, 0), (5, 4_096), (10_000, 100), (20, 60_000)] {
+        let (mut lab, alice) = lab_with_a_hash(RouterConfig::default());
         let bob = lab.connect();
-        lab.say(bob, &register("bob", "pw", "g", "gpw"));
-        let packet = [&b"/a\0\0,\0\0\0"[..], &vec![0; bytes - 8]].concat();
-        let packet = if bytes > 8 { message("/a", &[Arg::Blob(&vec![1; bytes - 12])]) } else { packet };
-        assert_eq!(packet.len(), bytes);
-        lab.say_all(bob, &vec![packet.clone(); packets]);
-        assert_eq!(lab.is_open(bob), stays, "{packets} of {bytes}");
+        let packet = |n: i32| message("/a", &[Arg::Int(n), Arg::Blob(&vec![1; bytes])]);
+        let mut all = vec![register("bob", "pw", "g", "gpw")];
+        all.extend((0..packets).map(packet));
+        lab.say_all(bob, &all);
+        assert!(lab.is_open(bob) && lab.streams[bob.0].paused);
+        // More comes from the client, and stays with it.
+        let before = lab.streams[bob.0].unread.len();
+        lab.say(bob, &packet(packets));
+        assert!(lab.streams[bob.0].unread.len() > before + bytes);
+        lab.nothing_came(&[alice]);
         lab.hash_all(Hashing::Quick);
-        let forwarded = lab.heard(alice).iter().filter(|heard| **heard == packet).count();
-        assert_eq!(forwarded, if stays { packets } else { 0 });
-        assert_eq!(lab.refused(Refusal::Held), u64::from(!stays));
+        let heard = lab.heard(alice);
+        let heard: Vec<_> = heard.iter().filter(|heard| heard.starts_with(b"/a\0\0")).collect();
+        assert_eq!(heard.len() as i32, packets + 1, "{packets} of {bytes}");
+        assert!(heard.iter().zip(0..).all(|(heard, n)| **heard == packet(n)), "in order");
+        assert!(!lab.streams[bob.0].paused && lab.is_open(bob));
+        assert_eq!(lab.refused(Refusal::Held), 0);
     }
+}
+
+#[test]
+fn whoever_is_paused_again_is_not_resumed_between() {
+    let (mut lab, alice) = lab_with_a_hash(RouterConfig::default());
+    let carol = lab.connect();
+    lab.say(carol, &register("carol", "pw", "h", "hpw"));
+    lab.hash_all(Hashing::Quick);
+    lab.pass(MOMENT);
+    lab.hush();
+    let bob = lab.connect();
+    let [first, second] = ["/first", "/second"].map(|address| message(address, &[]));
+    let registers = |group, password| register("bob", "pw", group, password);
+    lab.say_all(bob, &[registers("g", "gpw"), first.clone(), registers("h", "hpw"), second.clone()]);
+    lab.hash_all(Hashing::Quick);
+    assert!(!lab.streams[bob.0].paused && lab.is_open(bob));
+    assert!(lab.heard(alice).contains(&first) && lab.heard(carol).contains(&second));
+    // One that is refused stays closed, and what it said is nobody's.
+    let eve = lab.connect();
+    lab.say_all(eve, &[register("eve", "pw", "g", "guess"), first.clone()]);
+    lab.hash_all(Hashing::Quick);
+    assert!(!lab.is_open(eve) && !lab.heard(alice).contains(&first));
+}
+
+#[test]
+fn while_it_is_not_read_nobody_is_silent() {
+    let idle = Some(Span::from_secs(5));
+    let (mut lab, _) = lab_with_a_hash(RouterConfig { idle, ..RouterConfig::default() });
+    // She has gone for it, and her group with her.
+    let alice = lab.join("alice");
+    lab.hash_all(Hashing::Quick);
+    for _ in 0..15 {
+        lab.pass(Span::from_secs(4));
+        lab.say(alice, &message("/oscrouter/ping", &[]));
+    }
+    let bob = lab.connect();
+    lab.say(bob, &register("bob", "pw", "g", "gpw"));
+    lab.pass(Span::from_secs(20));
+    lab.hash_all(Hashing::Quick);
+    lab.pass(Span::from_secs(5) - Span::from_ticks(1));
+    assert!(lab.is_open(bob));
+    lab.pass(Span::from_ticks(1));
+    assert!(!lab.is_open(bob));
+}
+
+#[test]
+fn a_transport_that_reads_on_costs_bounded_memory() {
+    let (mut lab, _) = lab_with_a_hash(RouterConfig::default());
+    let bob = lab.connect();
+    lab.say(bob, &register("bob", "pw", "g", "gpw"));
+    let packet = message("/a", &[Arg::Blob(&[1; 1_000])]);
+    let conn = lab.streams[bob.0].conn;
+    (0..120).for_each(|_| lab.router.handle(conn, lab.now, &packet));
+    assert_eq!(lab.refused(Refusal::Held), 0);
+    (0..20).for_each(|_| lab.router.handle(conn, lab.now, &packet));
+    lab.pump();
+    assert!(!lab.is_open(bob));
+    assert_eq!(lab.refused(Refusal::Held), 1);
 }
 
 #[test]
