@@ -54,6 +54,10 @@ impl Handler for Edge {
         self.router.open(conn, peer, self.clock.now());
     }
 
+    fn last_words(&mut self, conn: ConnId, why: &str) -> Option<Vec<u8>> {
+        self.router.last_words(conn, why, self.clock.now())
+    }
+
     fn on_close(&mut self, conn: ConnId) {
         self.router.close(conn, self.clock.now());
     }

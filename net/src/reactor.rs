@@ -50,6 +50,14 @@ pub trait Handler {
         let _ = conn;
     }
 
+    /// A connection is about to be closed for this reason: its stream makes no sense, or it does not read what it is sent. Returns
+    /// the packet it is to be told before, if any. It is sent where that is still possible, before [`Handler::on_close`] or
+    /// after: a peer that does not read gets it only if it begins to.
+    fn last_words(&mut self, conn: ConnId, why: &str) -> Option<Vec<u8>> {
+        let _ = (conn, why);
+        None
+    }
+
     /// A connection is closed, by whomever.
     fn on_close(&mut self, conn: ConnId) {
         let _ = conn;

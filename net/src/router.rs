@@ -23,7 +23,7 @@
 //! | `/oscrouter/register/USER/ID` | none | the registration is granted; ID is 0 if there was none |
 //! | `/oscrouter/userlist` | names, in the order of their first login | after a registration, and when the list changes |
 //! | `/oscrouter/private` | the sender's name, then address and arguments as they were sent | a private message came |
-//! | `/oscrouter/error` | a sentence ([`Refusal`]) | something was refused, or the connection is about to be closed, unless its stream broke or it was cut off for not reading: to those whose registration had `errors` as its sixth argument, or to all ([`RouterConfig::tell_errors`]) |
+//! | `/oscrouter/error` | a sentence ([`Refusal`]) | something was refused, or the connection is about to be closed, also by the transport ([`Router::last_words`]): to those whose registration had `errors` as its sixth argument, or to all ([`RouterConfig::tell_errors`]) |
 //! | `/sync/time/reply` and so on, `/sync/pong` | | the question came |
 //!
 //! # Where it differs from tcposcrouter
@@ -178,6 +178,16 @@ impl Router {
     /// wanted closed is forgotten already.
     pub fn close(&mut self, conn: ConnId, now: LocalTime) {
         self.forget(conn, now);
+    }
+
+    /// The transport is about to close a connection, for this reason. Returns what to send it before, if it wants to know.
+    pub fn last_words(&mut self, conn: ConnId, why: &str, now: LocalTime) -> Option<Vec<u8>> {
+        let known = self.conns.get_mut(&conn).filter(|known| known.errors || self.config.tell_errors)?;
+        if known.may_be_told(now) {
+            return Some(wire::error(&format!("the connection is closed: {why}")));
+        }
+        self.tally.untold += 1;
+        None
     }
 
     /// A packet came.

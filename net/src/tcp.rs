@@ -6,6 +6,7 @@
 
 mod connection;
 mod door;
+mod end;
 mod frames;
 mod hosts;
 mod listener;
@@ -19,9 +20,10 @@ use crate::counters::NetCounters;
 use crate::endpoint::ConnId;
 use crate::framing::{DEFAULT_LIMIT, Framing};
 use crate::reactor::Handler;
-use connection::{Buffers, Connection, End, Means};
+use connection::{Buffers, Connection, Means};
 use door::{Door, Knocking};
 use downbeat_sync::{Clock, LocalTime, Span};
+use end::End;
 use frames::{Frames, Wire};
 use hosts::Hosts;
 use log::Log;
@@ -45,6 +47,8 @@ const RECORD: usize = 16 << 10;
 const SLIPDEC: usize = 1_006;
 /// One connection gets this part of a turn.
 const SHARES: usize = 4;
+/// What a client that is cut off is told.
+const TOO_SLOW: &str = "what is sent is not read fast enough";
 /// A connection that is closed may take so long to read the last it was sent.
 const PARTING: Span = Span::from_secs(2);
 
@@ -321,16 +325,23 @@ impl Connections {
             let is_news = !std::mem::replace(&mut conn.told, true);
             if is_news {
                 told = true;
-                match (end, conn.fault.take()) {
+                let why = match (end, conn.fault.take()) {
                     (End::Slow, _) => {
                         self.counters.cut.fetch_add(1, Ordering::Relaxed);
                         self.log.warn(now, format_args!("{id} cut off: it does not read what it is sent"));
+                        Some(TOO_SLOW.into())
                     }
                     (End::Broken, fault) => {
+                        let fault = fault.unwrap_or_default();
                         self.counters.broken.fetch_add(1, Ordering::Relaxed);
-                        self.log.warn(now, format_args!("{id} closed: {}", fault.unwrap_or_default()));
+                        self.log.warn(now, format_args!("{id} closed: {fault}"));
+                        Some(fault)
                     }
-                    (End::Asked | End::Finished | End::Gone, _) => {}
+                    (End::Asked | End::Finished | End::Gone, _) => None,
+                };
+                if let Some(words) = why.and_then(|why| handler.last_words(id, &why)) {
+                    self.frames.clear();
+                    conn.say_last(self.frames.get(conn.wire(), &words), &mut means);
                 }
                 handler.on_close(id);
             }

@@ -3,7 +3,7 @@
 use super::room::readable;
 use super::{Case, Differs, Same};
 use crate::lab::osc::message;
-use crate::lab::router::{Client, Framing, escaped, register};
+use crate::lab::router::{Client, Framing, SECRET, escaped, register};
 use rosc::OscType;
 
 pub(super) const CASES: &[Case] = &[
@@ -27,6 +27,22 @@ pub(super) const CASES: &[Case] = &[
             "alice: end",
             "stranger: end",
         ]),
+    },
+    Case {
+        name: "F01 an impossible length from one who wants to know",
+        ask: |room| {
+            let mut alice = room.connect("alice");
+            let args = room.credentials("alice", SECRET);
+            alice.say("/oscrouter/register", [&args[..], &[1.into(), "errors".into()]].concat());
+            room.until_registered(&mut alice);
+            alice.raw(&(-1_i32).to_be_bytes());
+            room.until_end(&mut alice);
+        },
+        answer: Differs {
+            why: "who asks is told why",
+            original: &["alice: end"],
+            ours: &["alice: /oscrouter/error", "alice: end"],
+        },
     },
     Case {
         name: "F02 a huge length",

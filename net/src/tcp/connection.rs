@@ -2,7 +2,9 @@
 //!
 //! Not for: which connections there are and who has a turn (`tcp`), nor what packets mean.
 
+use super::end::{End, Parting};
 use super::frames::{Frame, Wire};
+use super::log::Notice;
 use super::outbound::{Outbound, Pool};
 use super::transport::{Piece, Transport, TransportEnd};
 use super::{Slow, StreamLimits};
@@ -56,45 +58,9 @@ pub(super) struct Connection {
     pub(super) listed_to_flush: bool,
     /// The handler knows that it has ended.
     pub(super) told: bool,
+    /// Its peer is told why it is closed.
+    has_last_words: bool,
     ignored: usize,
-}
-
-/// Something to be told once.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Notice {
-    No,
-    /// And nobody was told yet.
-    News,
-    Known,
-}
-
-impl Notice {
-    pub(super) fn note(&mut self) {
-        if *self == Notice::No {
-            *self = Notice::News;
-        }
-    }
-
-    /// Whether it is to be told now.
-    pub(super) fn is_news(&mut self) -> bool {
-        let is_news = *self == Notice::News;
-        if is_news {
-            *self = Notice::Known;
-        }
-        is_news
-    }
-}
-
-/// How far a connection that ends has come.
-#[derive(Clone, Copy, PartialEq)]
-enum Parting {
-    NotYet,
-    /// The last packet is queued, and a goodbye.
-    Queued,
-    /// All of it is written, and TLS's goodbye is on its way.
-    Written,
-    /// Nothing more will be written.
-    Shut,
 }
 
 /// What reading and writing take.
@@ -112,21 +78,6 @@ pub(super) struct Buffers<'b> {
     pub(super) plain: &'b mut [u8],
     /// For what is answered before anybody has seen a packet.
     pub(super) answer: &'b mut Vec<u8>,
-}
-
-/// Why a connection is about to be closed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum End {
-    /// The handler wants it.
-    Asked,
-    /// The peer has sent all it wanted to, and may still read the answers.
-    Finished,
-    /// The client does not read what it is sent.
-    Slow,
-    /// What came makes no sense.
-    Broken,
-    /// It is no more.
-    Gone,
 }
 
 impl Connection {
@@ -158,6 +109,7 @@ impl Connection {
             listed_to_read: false,
             listed_to_flush: false,
             told: false,
+            has_last_words: false,
             ignored: 0,
         }
     }
@@ -336,6 +288,9 @@ impl Connection {
         match means.limits.slow {
             Slow::CutOff => {
                 self.end.get_or_insert(End::Slow);
+                // Nothing of it will be read in time, and whoever does not read has no claim to so much memory.
+                let dropped = self.outbound.drop_oldest(0, means.pool) + 1;
+                means.counters.dropped.fetch_add(dropped, Ordering::Relaxed);
             }
             Slow::DropOldest => {
                 let enough = means.limits.outbound.saturating_sub(frame.len());
@@ -362,6 +317,15 @@ impl Connection {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable = false,
             Err(error) => self.fail(&error),
+        }
+    }
+
+    /// Tells why it is closed, where that is possible: below it something may be broken that carries nothing any more. What is half
+    /// written comes before it; a slow peer has as long to read both as any that is closed.
+    pub(super) fn say_last(&mut self, frame: Frame<'_>, means: &mut Means<'_>) {
+        if self.transport.is_ready() {
+            self.outbound.push(frame, means.pool);
+            self.has_last_words = true;
         }
     }
 
@@ -401,8 +365,9 @@ impl Connection {
     /// Whether there is nobody left to be polite to.
     fn is_lost(&self) -> bool {
         match self.end {
-            Some(End::Slow | End::Gone) => true,
-            Some(End::Broken) => self.transport.is_plain(),
+            Some(End::Gone) => true,
+            Some(End::Slow) => !self.has_last_words,
+            Some(End::Broken) => self.transport.is_plain() && !self.has_last_words,
             Some(End::Asked | End::Finished) | None => false,
         }
     }

@@ -1,4 +1,4 @@
-//! [`Log`]: lines about connections, a few at a time, whatever clients do.
+//! [`Log`]: lines about connections, a few at a time, whatever clients do, and [`Notice`]: what is said of each but once.
 //!
 //! Not for: where lines go (the program).
 
@@ -30,5 +30,31 @@ impl Log {
         } else {
             self.counters.unlogged.fetch_add(1, Ordering::Relaxed);
         }
+    }
+}
+
+/// Something to be told once.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Notice {
+    No,
+    /// And nobody was told yet.
+    News,
+    Known,
+}
+
+impl Notice {
+    pub(super) fn note(&mut self) {
+        if *self == Notice::No {
+            *self = Notice::News;
+        }
+    }
+
+    /// Whether it is to be told now.
+    pub(super) fn is_news(&mut self) -> bool {
+        let is_news = *self == Notice::News;
+        if is_news {
+            *self = Notice::Known;
+        }
+        is_news
     }
 }

@@ -9,6 +9,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream as Client};
 use std::time::{Duration, Instant};
 
+mod endings;
 mod limits;
 mod pauses;
 
@@ -21,6 +22,9 @@ struct Fan {
     open: Vec<ConnId>,
     packets: Vec<(Endpoint, Vec<u8>)>,
     closed: Vec<ConnId>,
+    /// What whoever is closed on is told, and why it was.
+    last_words: Option<Vec<u8>>,
+    whys: Vec<String>,
     orders: VecDeque<(Vec<ConnId>, Vec<u8>)>,
     closing: Vec<ConnId>,
     /// Anything else that is wanted, one after the other.
@@ -37,6 +41,11 @@ impl Handler for Fan {
 
     fn on_open(&mut self, conn: ConnId, _: SocketAddr) {
         self.open.push(conn);
+    }
+
+    fn last_words(&mut self, _: ConnId, why: &str) -> Option<Vec<u8>> {
+        self.whys.push(why.to_owned());
+        self.last_words.clone()
     }
 
     fn on_close(&mut self, conn: ConnId) {

@@ -83,18 +83,33 @@ fn read(chain: &[u8], key: &[u8], provider: &CryptoProvider) -> Result<Arc<Certi
 }
 
 /// One connection.
-pub(super) struct Tls(ServerConnection);
+pub(super) struct Tls {
+    session: ServerConnection,
+    /// What came made no sense: nothing can be said any more but that.
+    failed: bool,
+}
 
 impl Tls {
     pub(super) fn new(certificate: &Certificate) -> Result<Tls, rustls::Error> {
         let mut session = ServerConnection::new(Arc::clone(&certificate.config))?;
         session.set_buffer_limit(Some(ENCRYPTED));
-        Ok(Tls(session))
+        Ok(Tls { session, failed: false })
     }
 
     /// Takes in what came, decrypts it into `buffer`, piece by piece, and gives each away. Returns whether the peer has sent all
     /// it wanted to.
     pub(super) fn receive(
+        &mut self,
+        bytes: &[u8],
+        buffer: &mut [u8],
+        on_piece: &mut impl FnMut(&[u8]),
+    ) -> Result<bool, rustls::Error> {
+        let received = self.decrypt(bytes, buffer, on_piece);
+        self.failed |= received.is_err();
+        received
+    }
+
+    fn decrypt(
         &mut self,
         mut bytes: &[u8],
         buffer: &mut [u8],
@@ -103,11 +118,11 @@ impl Tls {
         let mut finished = false;
         while !bytes.is_empty() && !finished {
             // Reading from memory cannot fail; what is left is that it takes no more, which the next line ends.
-            if self.0.read_tls(&mut bytes).is_err() {
+            if self.session.read_tls(&mut bytes).is_err() {
                 return Err(rustls::Error::General("too much at once".to_owned()));
             }
-            finished = self.0.process_new_packets()?.peer_has_closed();
-            while let Ok(length) = self.0.reader().read(buffer)
+            finished = self.session.process_new_packets()?.peer_has_closed();
+            while let Ok(length) = self.session.reader().read(buffer)
                 && length > 0
             {
                 on_piece(&buffer[..length]);
@@ -120,12 +135,12 @@ impl Tls {
 
     /// Whether both sides have agreed how they encrypt.
     pub(super) fn is_ready(&self) -> bool {
-        !self.0.is_handshaking()
+        !self.failed && !self.session.is_handshaking()
     }
 
     /// Whether something encrypted waits.
     pub(super) fn wants_write(&self) -> bool {
-        self.0.wants_write()
+        self.session.wants_write()
     }
 
     /// Encrypts and writes. Returns how many of these bytes it took; some of them may wait, encrypted.
@@ -134,7 +149,7 @@ impl Tls {
     /// What the socket says. [`io::ErrorKind::WouldBlock`]: nothing of these bytes was taken.
     pub(super) fn write(&mut self, slices: &[IoSlice<'_>], socket: &mut impl Write) -> io::Result<usize> {
         self.flush(socket)?;
-        let length = self.0.writer().write_vectored(slices)?;
+        let length = self.session.writer().write_vectored(slices)?;
         match self.flush(socket) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
             _ => Ok(length),
@@ -146,14 +161,14 @@ impl Tls {
     /// # Errors
     /// What the socket says, [`io::ErrorKind::WouldBlock`] too.
     pub(super) fn flush(&mut self, socket: &mut impl Write) -> io::Result<()> {
-        while self.0.wants_write() {
-            self.0.write_tls(socket)?;
+        while self.session.wants_write() {
+            self.session.write_tls(socket)?;
         }
         Ok(())
     }
 
     /// Says that nothing more will come.
     pub(super) fn close(&mut self) {
-        self.0.send_close_notify();
+        self.session.send_close_notify();
     }
 }

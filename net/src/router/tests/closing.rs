@@ -196,3 +196,23 @@ fn who_wants_to_know_is_told_that_the_router_stops() {
     assert!([alice, bob, carol].iter().all(|client| !lab.is_open(*client)));
     assert_eq!((lab.groups(), lab.router.connections(), lab.router.users()), (vec![], 0, 0));
 }
+
+#[test]
+fn who_wants_to_know_is_told_why_the_transport_closes() {
+    for (everybody, asks) in [(false, false), (false, true), (true, false)] {
+        let mut lab = Lab::with(RouterConfig { tell_errors: everybody, ..RouterConfig::default() });
+        let alice = lab.connect();
+        let registers = if asks { register_asking } else { register };
+        lab.say(alice, &registers("alice", "pw", "g", "gpw"));
+        let conn = lab.streams[alice.0].conn;
+        let words = lab.router.last_words(conn, "it is late", lab.now).map(|packet| text(&packet));
+        let wanted =
+            (everybody || asks).then(|| "/oscrouter/error the connection is closed: it is late".to_owned());
+        assert_eq!(words, wanted);
+        let stranger = lab.connect();
+        let conn = lab.streams[stranger.0].conn;
+        assert_eq!(lab.router.last_words(conn, "it is late", lab.now).is_some(), everybody);
+        lab.leave(stranger);
+        assert_eq!(lab.router.last_words(conn, "it is late", lab.now), None);
+    }
+}

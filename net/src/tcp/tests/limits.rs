@@ -75,7 +75,7 @@ fn what_is_long_for_pd_is_counted() {
     }
     rig.turn_until("sent", |fan| fan.orders.is_empty());
     assert_eq!(rig.counters.long_for_slip.load(Ordering::Relaxed), 2);
-    let mut notice = connection::Notice::No;
+    let mut notice = log::Notice::No;
     assert!(!notice.is_news());
     notice.note();
     assert!(notice.is_news());
