@@ -52,8 +52,8 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("ctutils", &["net/src/router/hashing.rs", "net/src/router/secret.rs"]),
     ("zeroize", &["net/src/router/", "net/src/framing/partial.rs"]),
     // Transports.
-    ("rustls", &["net/src/tcp/tls.rs", "net/src/tcp/tests.rs", "net/src/tcp/transport/tests.rs"]),
-    ("tungstenite", &["net/src/tcp/websocket.rs", "net/src/tcp/tests.rs", "net/src/tcp/transport/tests.rs"]),
+    ("rustls", &["net/src/tcp/tls.rs", "net/src/tcp/tests/", "net/src/tcp/transport/tests.rs"]),
+    ("tungstenite", &["net/src/tcp/websocket.rs", "net/src/tcp/tests/", "net/src/tcp/transport/tests.rs"]),
     // Seals.
     ("hmac", &["net/src/key.rs"]),
     ("sha2", &["net/src/key.rs"]),

@@ -26,11 +26,7 @@ fn who_makes_no_sense_is_told_and_can_read_it() {
         assert_eq!(rig.fan.whys, [why]);
         assert_eq!(rig.fan.packets.len(), 1);
         let reader = std::thread::spawn(move || rest(client));
-        let start = Instant::now();
-        while !rig.reactor.streams().is_empty() {
-            assert!(start.elapsed() < PATIENCE);
-            rig.turn();
-        }
+        rig.turn_until_empty();
         let mut wanted = Vec::new();
         [Framing::Length, Framing::Slip][port].frame_into(WORDS, &mut wanted);
         assert_eq!(reader.join().unwrap(), wanted);
@@ -67,11 +63,7 @@ fn who_is_cut_off_is_told_if_it_begins_to_read() {
             }
             (packets, told)
         });
-        let start = Instant::now();
-        while !rig.reactor.streams().is_empty() {
-            assert!(start.elapsed() < PATIENCE);
-            rig.turn();
-        }
+        rig.turn_until_empty();
         let (packets, told) = reader.join().unwrap();
         assert_eq!(told, is_told);
         assert!(rig.dropped() > 50, "what waited is counted as lost");
@@ -95,11 +87,7 @@ fn who_breaks_what_carries_the_words_is_not_told() {
         client.write_all(b"POST / HTTP/1.1\r\n\r\n").unwrap();
         rig.turn_until("closed", |fan| fan.closed.contains(&id));
         let reader = std::thread::spawn(move || rest(client));
-        let start = Instant::now();
-        while !rig.reactor.streams().is_empty() {
-            assert!(start.elapsed() < PATIENCE);
-            rig.turn();
-        }
+        rig.turn_until_empty();
         let heard = reader.join().unwrap();
         assert!(heard.first().is_none_or(|byte| *byte == first), "{}", heard.escape_ascii());
         assert!(!heard.windows(4).any(|bytes| bytes == WORDS));
