@@ -115,7 +115,7 @@ impl Handler for Listener {
         };
         let recorded = printed.and_then(|()| match &heard {
             None | Some(Heard::Group) => self.record(arrived, packet),
-            Some(Heard::Private(packet)) => self.record(arrived, packet),
+            Some(Heard::Private { packet, .. }) => self.record(arrived, packet),
             Some(Heard::Joined | Heard::Refused(_) | Heard::Routers) => Ok(()),
         });
         if let Err(error) = recorded {
@@ -181,7 +181,7 @@ impl Listener {
     fn show(&self, arrived: EnsembleTime, from: Endpoint, packet: &[u8]) -> anyhow::Result<()> {
         let from = match (from, self.seat.as_ref().filter(|seat| seat.is_at(from))) {
             (_, Some(seat)) => seat.router().to_string(),
-            (Endpoint::Tcp(conn), None) => {
+            (Endpoint::Tcp(conn) | Endpoint::Member(conn, _), None) => {
                 self.peers.get(&conn).map_or(from.to_string(), |peer| format!("tcp {peer}"))
             }
             (Endpoint::Udp(_), None) => from.to_string(),

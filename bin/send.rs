@@ -8,7 +8,7 @@ use crate::way::Way;
 use crate::{group, key, value};
 use anyhow::{Context, anyhow, bail};
 use downbeat_net::osc::{self, Arg, BundleWriter};
-use downbeat_net::{Key, MAX_DATAGRAM};
+use downbeat_net::{Key, MAX_DATAGRAM, member};
 use downbeat_sync::{Clock, EnsembleTime};
 
 /// Who sends, in a group.
@@ -30,6 +30,9 @@ pub(crate) fn run(args: SendArgs) -> anyhow::Result<()> {
     way.send(&packet(&args, wall())?)?;
     let mut refusal = None;
     let mut look = |packet: &[u8]| {
+        // A node answers privately what it was told privately.
+        let private = args.to.as_ref().and_then(|_| member::unwrapped(packet));
+        let packet = private.as_deref().unwrap_or(packet);
         let router = || args.target.is_router().then(|| refused_by_router(packet)).flatten();
         refusal = refusal.take().or_else(|| refused(packet, args.address.as_bytes())).or_else(router);
     };

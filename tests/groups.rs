@@ -123,9 +123,25 @@ fn a_node_plays_what_a_group_sends_and_comes_back() {
     ));
     osc::wait_for_events(&socket, 3);
 
-    // It tells the group when it was late, and nobody of its answers to others.
+    // It answers one alone if it was asked alone, tells the group when it was late, and nobody of its answers to others.
+    let mut bert = Anna::join_as(&place, "bert");
+    let words = ["pi", "/nonsense"].map(|word| OscType::String(word.into()));
+    anna.send(&osc::message("/oscrouter/private", words));
+    let answer = anna.hear_until(b"/oscrouter/private\0\0");
+    let says = b"pi\0\0/error\0\0/nonsense\0\0\0";
+    assert!(answer.windows(says.len()).any(|part| part == says), "{}", answer.escape_ascii());
+    let output = lab.run(
+        ["send", &format!("router://{place}"), "--group", "band", "--group-password-file", "band.txt"]
+            .into_iter()
+            .chain(["--to", "pi", "/nonsense", "--reply", "2s"]),
+    );
+    assert_eq!(output.code, Some(1), "{}", output.stderr);
+    assert!(output.stderr.contains("/nonsense was refused"), "{}", output.stderr);
     anna.send(&click(start));
     let late = anna.hear_until(b"/late\0\0\0");
+    // What comes to all comes to him, and nothing of what the others were told.
+    let heard = bert.hear_first(|packet| !packet.starts_with(b"/oscrouter/userlist\0"));
+    assert_eq!(heard, click(start), "{}", heard.escape_ascii());
     assert!(late.starts_with(b"/late\0\0\0,fsii\0\0\0"), "{}", late.escape_ascii());
     osc::wait_for_events(&socket, 4);
 
@@ -170,13 +186,16 @@ struct Anna(TcpStream);
 
 impl Anna {
     fn join(place: &str) -> Anna {
+        Anna::join_as(place, "anna")
+    }
+
+    fn join_as(place: &str, user: &str) -> Anna {
         let stream = TcpStream::connect(place).expect("the router listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
         let mut anna = Anna(stream);
-        let words =
-            ["anna", "her own", "band", "streng geheim", "7"].map(|word| OscType::String(word.into()));
+        let words = [user, "her own", "band", "streng geheim", "7"].map(|word| OscType::String(word.into()));
         anna.send(&osc::message("/oscrouter/register", words));
-        anna.hear_until(b"/oscrouter/register/anna/7\0");
+        anna.hear_until(format!("/oscrouter/register/{user}/7\0").as_bytes());
         anna
     }
 
@@ -187,12 +206,17 @@ impl Anna {
 
     /// The next packet that starts so.
     fn hear_until(&mut self, start: &[u8]) -> Vec<u8> {
+        self.hear_first(|packet| packet.starts_with(start))
+    }
+
+    /// The next packet of which that is so.
+    fn hear_first(&mut self, is_it: impl Fn(&[u8]) -> bool) -> Vec<u8> {
         loop {
             let mut length = [0; 4];
             self.0.read_exact(&mut length).expect("a packet comes");
             let mut packet = vec![0; u32::from_be_bytes(length) as usize];
             self.0.read_exact(&mut packet).expect("it comes whole");
-            if packet.starts_with(start) {
+            if is_it(&packet) {
                 return packet;
             }
         }

@@ -124,6 +124,11 @@ impl Seat {
         Outgoing::Send { to: Endpoint::Tcp(conn), packet, stamp: None }
     }
 
+    /// An answer for one user of the group. All of it hear what cannot be said to one.
+    pub(crate) fn privately(&self, user: u32, answer: Vec<u8>) -> Vec<u8> {
+        self.member.privately(user, &answer).unwrap_or(answer)
+    }
+
     /// When the next step is due.
     pub(crate) fn deadline(&self) -> LocalTime {
         self.member.deadline()

@@ -118,7 +118,10 @@ impl Handler for Edge {
         };
         match seat.hear(packet, arrival) {
             Heard::Group => self.hub.handle(arrival, from, packet),
-            Heard::Private(packet) => self.hub.handle(arrival, from, &packet),
+            Heard::Private { from: user, packet } => {
+                let from = from.conn().map_or(from, |conn| Endpoint::Member(conn, user));
+                self.hub.handle(arrival, from, &packet);
+            }
             Heard::Joined => {
                 if let Endpoint::Tcp(conn) = from {
                     self.hub.join(conn);
@@ -178,7 +181,10 @@ impl Handler for Edge {
         loop {
             match self.hub.poll(now)? {
                 Output::Send { to, packet, stamp } => {
-                    self.sending = packet;
+                    self.sending = match (to, &self.seat) {
+                        (Endpoint::Member(_, user), Some(seat)) => seat.privately(user, packet),
+                        _ => packet,
+                    };
                     return Some(Outgoing::Send { to, packet: &self.sending, stamp });
                 }
                 Output::Load(request) => self.order(request),

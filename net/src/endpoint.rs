@@ -12,6 +12,19 @@ pub enum Endpoint {
     Udp(SocketAddr),
     /// A connection.
     Tcp(ConnId),
+    /// One user of the group that is at the other end of a connection to a router, by a number of ours (`member`). Whoever sends
+    /// to it has to make a private message of it first.
+    Member(ConnId, u32),
+}
+
+impl Endpoint {
+    /// The connection that leads there.
+    pub fn conn(self) -> Option<ConnId> {
+        match self {
+            Endpoint::Udp(_) => None,
+            Endpoint::Tcp(conn) | Endpoint::Member(conn, _) => Some(conn),
+        }
+    }
 }
 
 /// A TCP connection, by a number that is not used again for another one before 2^32 more.
@@ -44,12 +57,13 @@ impl fmt::Display for ConnId {
     }
 }
 
-/// `udp 10.0.0.7:57120` or `connection 12`.
+/// `udp 10.0.0.7:57120`, `connection 12`, or `connection 12 user 3`.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Endpoint::Udp(address) => write!(f, "udp {address}"),
             Endpoint::Tcp(conn) => conn.fmt(f),
+            Endpoint::Member(conn, user) => write!(f, "{conn} user {user}"),
         }
     }
 }

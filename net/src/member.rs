@@ -3,6 +3,7 @@
 //! Sans-io: it is given packets, the ends of connections and the time, and asked what to do next ([`Member::step`]). Works with
 //! tcposcrouter as with `downbeat router`, which it asks for reasons. Not for: sockets, nor what the group's packets mean.
 
+use crate::numbers::Numbers;
 use crate::osc::{self, Arg, BundleWriter, Timed, WriteError};
 use downbeat_sync::{LocalTime, Span};
 
@@ -19,8 +20,10 @@ const LONGEST_PAUSE: Span = Span::from_secs(2);
 const REFUSED_PAUSE: Span = Span::from_secs(30);
 
 const REGISTER: &str = "/oscrouter/register";
-const PRIVATE: &[u8] = b"/oscrouter/private";
+const PRIVATE: &str = "/oscrouter/private";
 const ERROR: &[u8] = b"/oscrouter/error";
+/// Users that have written to us and are known by a number. Of more, the first are forgotten.
+const USERS: usize = 1_024;
 /// Where the router's own messages stand.
 const OWN: &[u8] = b"/oscrouter/";
 
@@ -52,6 +55,8 @@ pub struct Member {
     /// Why the router has refused it, if it said so.
     reason: Option<String>,
     tally: MemberTally,
+    /// Who has written to us alone.
+    users: Numbers<Vec<u8>>,
 }
 
 /// How far a member has come.
@@ -88,8 +93,13 @@ pub enum Heard {
     Refused(String),
     /// Something else of the router's own: who is in the group now, mostly.
     Routers,
-    /// For us alone: the packet as if it had been sent to the group.
-    Private(Vec<u8>),
+    /// For us alone.
+    Private {
+        /// Whose it is, for [`Member::privately`].
+        from: u32,
+        /// The packet as if it had been sent to the group.
+        packet: Vec<u8>,
+    },
     /// For the whole group: the packet itself.
     Group,
 }
@@ -125,6 +135,7 @@ impl Member {
             pause: PAUSE,
             reason: None,
             tally: MemberTally::default(),
+            users: Numbers::new(USERS),
         })
     }
 
@@ -209,10 +220,25 @@ impl Member {
                 }
                 Heard::Refused(reason)
             }
-            PRIVATE => private(&timed, packet).map_or(Heard::Routers, Heard::Private),
+            _ if address == PRIVATE.as_bytes() => match private(&timed, packet) {
+                Some((from, packet)) => Heard::Private { from: self.users.number(from), packet },
+                None => Heard::Routers,
+            },
             _ if address.starts_with(OWN) => Heard::Routers,
             _ => Heard::Group,
         }
+    }
+
+    /// An answer to whoever has written to us alone, as the router takes it for that user alone. `None` if the user was forgotten,
+    /// so many have written since, or if the answer is no single message: then it may go to the group.
+    pub fn privately(&self, to: u32, answer: &[u8]) -> Option<Vec<u8>> {
+        let user = self.users.key(to)?;
+        let mut messages = osc::read(answer).any_tags();
+        let (Some(Ok(timed)), None) = (messages.next(), messages.next()) else { return None };
+        let words = [Arg::Str(user), Arg::Str(timed.message.address())];
+        let mut out = Vec::with_capacity(answer.len() + user.len() + 2 * PRIVATE.len());
+        osc::write(&mut out, PRIVATE, words.into_iter().chain(timed.message.args())).ok()?;
+        Some(out)
     }
 
     /// The packet that registers.
@@ -246,10 +272,18 @@ impl Member {
     }
 }
 
-/// What `/oscrouter/private sender address args...` says, at its time.
-fn private(timed: &Timed<'_>, packet: &[u8]) -> Option<Vec<u8>> {
+/// What somebody in the group wrote to us alone, as if it had been sent to all; `None` if this is no such packet.
+pub fn unwrapped(packet: &[u8]) -> Option<Vec<u8>> {
+    let mut messages = osc::read(packet).any_tags();
+    let (Some(Ok(timed)), None) = (messages.next(), messages.next()) else { return None };
+    let is_private = timed.message.address() == PRIVATE.as_bytes();
+    is_private.then(|| private(&timed, packet)).flatten().map(|(_, packet)| packet)
+}
+
+/// Who sends `/oscrouter/private sender address args...`, and what that says, at its time.
+fn private<'m>(timed: &Timed<'m>, packet: &[u8]) -> Option<(&'m [u8], Vec<u8>)> {
     let mut args = timed.message.args();
-    args.next()?.text()?;
+    let sender = args.next()?.text()?;
     let address = args.next()?.text()?;
     let mut out = Vec::with_capacity(packet.len());
     let written = if packet.starts_with(b"#") {
@@ -257,7 +291,7 @@ fn private(timed: &Timed<'_>, packet: &[u8]) -> Option<Vec<u8>> {
     } else {
         osc::write(&mut out, address, args)
     };
-    written.ok().map(|()| out)
+    written.ok().map(|()| (sender, out))
 }
 
 #[cfg(test)]

@@ -392,7 +392,7 @@ impl Reactor {
                     is_timed |= stamp.is_some();
                     self.send(to, packet, stamp);
                 }
-                Outgoing::Send { to: Endpoint::Tcp(conn), packet, .. } => {
+                Outgoing::Send { to: Endpoint::Tcp(conn) | Endpoint::Member(conn, _), packet, .. } => {
                     self.streams.deliver(&[conn], packet);
                 }
                 Outgoing::Deliver { to, packet } => self.streams.deliver(to, packet),

@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | `/error` | address as sent, reason | the sender, and subscribers |
 //! | `/done` | address, then what was done | the sender, and subscribers |
-//! | `/late` | ms late, `play` `drop` or `trim`, and the timetag as two ints | the sender, if subscribed, or if it is our group at a router: then up to 10 a second |
+//! | `/late` | ms late, `play` `drop` or `trim`, and the timetag as two ints | the sender, if subscribed, or if it is our group at a router or one of its users: then up to 10 a second, all together |
 //! | `/cancel/reply` | how many events were withdrawn | the sender |
 //! | `/sample/list/reply` | how many samples there are, then names; as many messages as it takes | the sender |
 //! | `/status/reply` | pairs: `name` `version` `state` `device` `rate` `channels` `buffer` `latency_ms` `cpu` `xruns` `voices` `pending` `late` and more | the sender |
@@ -55,7 +55,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Subscribers; beyond that, whoever subscribed longest ago by datagrams goes: nobody tells when such a one is gone.
+/// Subscribers; beyond that, whoever subscribed longest ago by datagrams, or through a router, goes: nobody tells when such a
+/// one is gone.
 const SUBSCRIBERS: usize = 64;
 /// A group is told of a late event so often, and of so many at once [10 a second, 32].
 const LATE_EACH: Span = Span::from_millis(100);
@@ -113,7 +114,7 @@ pub struct Hub {
     last: Option<(Endpoint, Origin)>,
     subscribers: Vec<Endpoint>,
     /// The connection on which we are in a group, at a router.
-    group: Option<Endpoint>,
+    group: Option<ConnId>,
     /// How that stands, for who asks.
     router: Option<(bool, MemberTally)>,
     /// What a group may still be told of late events.
@@ -315,7 +316,7 @@ impl Hub {
     /// Takes note that a group hears what is said on this connection: it is told of its late events, though not so often as
     /// a subscriber.
     pub fn join(&mut self, conn: ConnId) {
-        self.group = Some(Endpoint::Tcp(conn));
+        self.group = Some(conn);
     }
 
     /// Tells whether we are in a group at a router, and how that went, for `/status`.
@@ -325,8 +326,8 @@ impl Hub {
 
     /// Forgets a connection that is closed.
     pub fn forget(&mut self, conn: ConnId) {
-        self.group = self.group.filter(|group| *group != Endpoint::Tcp(conn));
-        self.subscribers.retain(|subscriber| *subscriber != Endpoint::Tcp(conn));
+        self.group = self.group.filter(|group| *group != conn);
+        self.subscribers.retain(|subscriber| subscriber.conn() != Some(conn));
     }
 
     /// Takes note of when a packet left that was given with this cookie.
@@ -466,7 +467,7 @@ impl Hub {
     fn subscribe(&mut self, from: Endpoint, on: bool) {
         self.subscribers.retain(|subscriber| *subscriber != from);
         if on && self.subscribers.len() == SUBSCRIBERS {
-            match self.subscribers.iter().position(|subscriber| matches!(subscriber, Endpoint::Udp(_))) {
+            match self.subscribers.iter().position(|subscriber| !matches!(subscriber, Endpoint::Tcp(_))) {
                 Some(oldest) => drop(self.subscribers.remove(oldest)),
                 None => return self.error(from, b"/notify", "there are too many subscribers already"),
             }
@@ -487,7 +488,7 @@ impl Hub {
             Report::Late { due, by, policy, .. } if self.subscribers.contains(&to) => {
                 self.late(to, due, by, policy);
             }
-            Report::Late { due, by, policy, .. } if self.group == Some(to) => {
+            Report::Late { due, by, policy, .. } if self.group.is_some() && self.group == to.conn() => {
                 if self.lates.take(self.now, LATE_EACH, LATE_BURST) {
                     self.late(to, due, by, policy);
                 } else {

@@ -335,8 +335,18 @@ fn a_group_is_told_what_was_late_but_not_of_every_event() {
     lab.hub.set_router(true, MemberTally { joined: 2, failed: 5 });
     let status = &lab.ask(peer(1), "/status", &[])[0].1;
     assert!(status.ends_with(" router joined router_joined 2 router_failed 5"), "{status}");
+    lab.pass(10_000);
+    // One of its users alone, and others nothing.
+    let anna = Endpoint::Member(group, 3);
+    lab.send(anna, &late());
+    lab.send(Endpoint::Member(other, 3), &late());
+    lab.pass(1);
+    let said = lab.said();
+    assert_eq!((said.len(), said[0].0), (1, anna), "{said:?}");
+    assert_eq!(lab.ask(anna, "/notify", &[Arg::Int(1)])[0].0, anna);
     lab.pass(1_000);
     lab.hub.forget(group);
+    lab.send(anna, &late());
     lab.send(Endpoint::Tcp(group), &late());
     lab.pass(1);
     assert_eq!(lab.said(), []);

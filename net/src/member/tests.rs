@@ -123,13 +123,43 @@ fn what_the_router_says_is_told_from_what_the_group_says() {
     let private =
         message("/oscrouter/private", &["anna".into(), "/play".into(), "kick".into(), Arg::Float(0.5)]);
     let plain = message("/play", &["kick".into(), Arg::Float(0.5)]);
-    assert_eq!(hear(&private), Heard::Private(plain.clone()));
+    assert_eq!(hear(&private), Heard::Private { from: 0, packet: plain.clone() });
     let bundled = |packet: &[u8]| {
         let mut out = Vec::new();
         BundleWriter::new(&mut out, 0xe9b1_1200_8000_0000).packet(packet).unwrap();
         out
     };
-    assert_eq!(hear(&bundled(&private)), Heard::Private(bundled(&plain)), "its time is kept");
+    let heard = hear(&bundled(&private));
+    assert_eq!(heard, Heard::Private { from: 0, packet: bundled(&plain) }, "its time is kept");
+    assert_eq!((unwrapped(&private), unwrapped(&plain)), (Some(plain.clone()), None));
     assert_eq!(hear(&bundled(&plain)), Heard::Group);
     assert_eq!(hear(&message("/oscrouter/private", &["anna".into()])), Heard::Routers);
+}
+
+#[test]
+fn who_wrote_to_us_alone_is_answered_alone() {
+    let mut member = joined(0);
+    let mut hear = |sender: &str| {
+        let packet = message("/oscrouter/private", &[sender.into(), "/status".into()]);
+        match member.hear(&packet, at(1)) {
+            Heard::Private { from, .. } => from,
+            other => panic!("{other:?}"),
+        }
+    };
+    let [anna, bert] = ["anna", "bert"].map(&mut hear);
+    assert_eq!((hear("anna"), anna == bert), (anna, false));
+    let answer = message("/error", &["/status".into(), Arg::Int(7), Arg::Time(8)]);
+    let private = |user: &str| {
+        let words = [user.into(), "/error".into(), "/status".into(), Arg::Int(7), Arg::Time(8)];
+        Some(message("/oscrouter/private", &words))
+    };
+    assert_eq!(member.privately(anna, &answer), private("anna"));
+    assert_eq!(member.privately(bert, &answer), private("bert"));
+    assert_eq!(member.privately(anna, b"garbage!"), None);
+    // So many come that the first are forgotten.
+    for n in 0..USERS {
+        let packet = message("/oscrouter/private", &[format!("u{n}").as_str().into(), "/status".into()]);
+        member.hear(&packet, at(2));
+    }
+    assert_eq!(member.privately(anna, &answer), None);
 }
