@@ -195,25 +195,34 @@ impl Splitter {
     }
 
     /// Appends part of a frame to `partial`, without its escapes.
-    fn take_escaped(&mut self, part: &[u8]) -> Result<(), Broken> {
-        for &byte in part {
-            let plain = match (self.slip, byte) {
-                (Slip::Text, ESC) => {
-                    self.slip = Slip::Escape;
-                    continue;
+    fn take_escaped(&mut self, mut part: &[u8]) -> Result<(), Broken> {
+        loop {
+            if self.slip == Slip::Text {
+                let run = part.iter().position(|&byte| byte == ESC).unwrap_or(part.len());
+                let (plain, rest) = part.split_at(run);
+                self.keep(plain)?;
+                part = rest;
+            }
+            let Some((&byte, rest)) = part.split_first() else { return Ok(()) };
+            part = rest;
+            self.slip = match (self.slip, byte) {
+                (Slip::Text, _) => Slip::Escape,
+                (Slip::Escape, ESC_END) => {
+                    self.keep(&[END])?;
+                    Slip::Text
                 }
-                (Slip::Text, byte) => byte,
-                (Slip::Escape, ESC_END) => END,
-                (Slip::Escape, ESC_ESC) => ESC,
-                (Slip::Escape | Slip::Spoiled, _) => {
-                    self.slip = Slip::Spoiled;
-                    continue;
+                (Slip::Escape, ESC_ESC) => {
+                    self.keep(&[ESC])?;
+                    Slip::Text
                 }
+                (Slip::Escape | Slip::Spoiled, _) => Slip::Spoiled,
             };
-            self.slip = Slip::Text;
-            self.check_limit(self.partial.len() + 1)?;
-            self.partial.append(&[plain]);
         }
+    }
+
+    fn keep(&mut self, plain: &[u8]) -> Result<(), Broken> {
+        self.check_limit(self.partial.len() + plain.len())?;
+        self.partial.append(plain);
         Ok(())
     }
 
