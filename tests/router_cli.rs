@@ -350,6 +350,20 @@ fn five_hundred_who_come_at_once_are_let_in() {
 }
 
 #[test]
+fn one_address_cannot_take_all_places() {
+    let lab = Lab::new();
+    let router = Router::start(&lab, &["--max-per-address", "2"]);
+    let first = Client::member(&router, "anna");
+    let _second = Client::member(&router, "bert");
+    assert_eq!(Client::connect("127.0.0.1", router.by_slip).receive(), None);
+    router.wait_for("crowded_total 1");
+    router.wait_for("turned_away_total 0");
+    drop(first);
+    router.wait_for("connections 1");
+    Client::member(&router, "anna");
+}
+
+#[test]
 fn what_cannot_be_is_said() {
     let lab = Lab::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a free port");
