@@ -325,6 +325,23 @@ fn the_log_tells_who_came_and_no_secret() {
 }
 
 #[test]
+fn what_pd_would_drop_is_warned_of_once() {
+    let lab = Lab::new();
+    let mut router = Router::start(&lab, &["--log-dir", "logs"]);
+    let mut sender = Client::member(&router, "anna");
+    let mut pd = connect("127.0.0.1", router.by_slip);
+    pd.write_all(&[b"\xc0", &registers("bert", &[])[..], b"\xc0"].concat()).expect("the router reads");
+    router.wait_for("users 2");
+    for size in [900, 2_000, 3_000] {
+        sender.send(&message("/large", [OscType::Blob(vec![7; size])]));
+    }
+    router.wait_for("long_for_slip_total 2");
+    assert!(router.process.interrupt().success());
+    let log = std::fs::read_to_string(lab.path("logs/router.log")).expect("there is a log");
+    assert_eq!(log.matches("more than 1006 bytes").count(), 1, "{log}");
+}
+
+#[test]
 fn five_hundred_who_come_at_once_are_let_in() {
     let lab = Lab::new();
     let mut router = Router::start(&lab, &["--connections", "2000"]);
