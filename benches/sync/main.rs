@@ -5,6 +5,7 @@
 
 mod card;
 mod company;
+mod cost;
 #[path = "../report/mod.rs"]
 mod report;
 
@@ -15,12 +16,9 @@ mod device;
 #[path = "../../tests/lab/ensemble.rs"]
 mod ensemble;
 
-use clock::{FIELD, Figures, HOSTILE, OURS, Polling, Profile, Scenario, Trial, goals};
-use downbeat_sync::{Estimator, RateBelief};
-use report::{Table, cpu, digits, unless_quick, verdict};
+use clock::{FIELD, Figures, HOSTILE, OURS, Profile, Scenario, Trial, goals};
+use report::{Table, digits, unless_quick, verdict};
 
-/// An exchange may cost so much that a million are done in 2 s [us].
-const COST: f64 = 2.0;
 const DAY: f64 = 86_400.0;
 
 fn main() {
@@ -39,7 +37,7 @@ fn main() {
         ("day", for_a_day),
         ("card", card::measure),
         ("company", company::measure),
-        ("cost", cost),
+        ("cost", cost::measure),
     ];
     for (_, measure) in rooms.iter().filter(|(room, _)| is_asked(room)) {
         measure(seeds, &mut missed);
@@ -196,30 +194,6 @@ fn for_a_day(seeds: u64, missed: &mut Vec<String>) {
         table.row(&[&profile.name(), &found]);
         if found > 0 {
             missed.push(format!("{}: {found} false steps in a day", profile.name()));
-        }
-    }
-    table.print();
-}
-
-/// What an exchange costs, with an estimate after each.
-fn cost(_: u64, missed: &mut Vec<String>) {
-    let exchanges = unless_quick(1_000_000, 10_000);
-    println!("\ncost of {exchanges} exchanges, four a second, with an estimate after each");
-    let mut table = Table::new(&["", "ns per exchange", "CPU s for a million", "goal"]);
-    for profile in Profile::ALL {
-        let scenario = Scenario { seconds: 0.25 * f64::from(exchanges), ..Scenario::DEFAULT.on(profile) };
-        let trial = Trial::new(&scenario, Polling::Ours, 0);
-        let mut estimator = Estimator::new(RateBelief::default());
-        let (before, mut count) = (cpu::this_thread(), 0u32);
-        for exchange in trial.exchanges() {
-            estimator.take(exchange);
-            std::hint::black_box(estimator.estimate(exchange.returned));
-            count += 1;
-        }
-        let micros = 1e6 * (cpu::this_thread() - before).as_secs_f64() / f64::from(count);
-        table.row(&[&profile.name(), &digits(1e3 * micros), &digits(micros), &verdict(micros < COST)]);
-        if micros >= COST {
-            missed.push(format!("{}: {micros:.2} us per exchange > {COST}", profile.name()));
         }
     }
     table.print();

@@ -9,6 +9,7 @@
 //!
 //! All in seconds of `f64` since a base, the first exchange: after a year still exact to 10 ns.
 
+mod edge;
 mod gate;
 mod ladder;
 mod line;

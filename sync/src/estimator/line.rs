@@ -15,6 +15,7 @@
 //! The standard error is the sandwich estimate of M-estimators (Huber 1967; White 1982), widened while few stamps touch
 //! the edge.
 
+use super::edge::Edge;
 use super::sums::{Sieve, Sums};
 
 /// Seconds.
@@ -57,7 +58,9 @@ impl Cloud {
             self.x.remove(0);
             self.y.remove(0);
         }
-        let place = self.x.partition_point(|before| *before <= x);
+        // Nearly always the end.
+        let is_last = self.x.last().is_none_or(|last| *last <= x);
+        let place = if is_last { self.x.len() } else { self.x.partition_point(|before| *before <= x) };
         self.x.insert(place, x);
         self.y.insert(place, y);
     }
@@ -104,10 +107,12 @@ impl Cloud {
     /// How far the line's offset is from the nearest limit that a stamp of this direction proves, if its drift is known
     /// to four standard errors and changes by less than `curve` in a second (1/s).
     pub(super) fn hard_limit(&self, line: &Line, side: usize, curve: f64) -> Seconds {
-        let slack = |age: Seconds| 4.0 * line.rate_sigma * age + 0.5 * curve * age * age;
-        let limits = self.x.iter().zip(&self.y);
-        let limits = limits.map(|(x, y)| line.residual(side, *x, *y) + slack(line.now - x));
-        limits.fold(f64::INFINITY, f64::min) + line.half_width()
+        // What is unsure of the line tilts and bends its edge.
+        let tilt = 4.0 * line.rate_sigma * line.window;
+        let bend = 0.5 * curve * line.window * line.window;
+        let edge = line.as_edge(side);
+        let edge = Edge { slope: edge.slope + tilt, curve: edge.curve - bend, ..edge };
+        edge.lowest(&self.x, &self.y)[0] + line.half_width()
     }
 }
 
@@ -254,35 +259,17 @@ impl Line {
 
     /// What a direction's stamps are held against.
     fn sieve(&self, side: usize, asymmetry: f64) -> Sieve {
-        let [slope, curve] = [self.at[2], self.at[3]].map(|part| SIGN[side] * part);
-        let (now, per_second) = (self.now, 1.0 / self.window);
-        Sieve {
-            now,
-            per_second,
-            edge: self.at[side],
-            slope,
-            curve,
-            deviation: self.deviations[side],
-            asymmetry,
-        }
+        Sieve { edge: self.as_edge(side), deviation: self.deviations[side], asymmetry }
     }
 
-    /// The three lowest residuals of a cloud.
-    fn lowest(&self, side: usize, cloud: &Cloud) -> [Seconds; 3] {
-        let mut lowest = [f64::INFINITY; 3];
-        for (x, y) in cloud.x.iter().zip(&cloud.y) {
-            let residual = self.residual(side, *x, *y);
-            if residual < lowest[2] {
-                lowest[2] = residual;
-                lowest.sort_by(f64::total_cmp);
-            }
-        }
-        lowest
+    fn as_edge(&self, side: usize) -> Edge {
+        let [slope, curve] = [self.at[2], self.at[3]].map(|part| SIGN[side] * part);
+        Edge { now: self.now, per_second: 1.0 / self.window, at: self.at[side], slope, curve }
     }
 
     /// How sure the line is, whose sums these are.
     fn judge(&mut self, clouds: &[Cloud; 2], sums: &[Sums; 2], scaled: [f64; 2]) {
-        let lowest = [0, 1].map(|side| self.lowest(side, &clouds[side]));
+        let lowest = [0, 1].map(|side| self.as_edge(side).lowest(&clouds[side].x, &clouds[side].y));
         let ridge = scaled.map(|sigma| 1.0 / (sigma * sigma));
         let bread = normal(&sums[0].weight, &sums[1].weight, ridge);
         // A belief of standard deviation σ is one more observation, whose score has the variance ridge² σ².

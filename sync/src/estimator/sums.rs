@@ -1,34 +1,22 @@
 //! [`Sums`]: all that a step of the fit, and its verdict on itself, need to know of a cloud, from one pass over it.
 //!
-//! Nine tenths of an estimator's time are spent here: so there is one pass, and it goes [`LANES`] stamps at a time, which
+//! Most of an estimator's time is spent here: so there is one pass, and it goes [`LANES`] stamps at a time, which
 //! compilers turn into the processor's wide instructions. Not for: what follows from the sums (`line`).
 
+use super::edge::{ARCH, Edge, LANES};
 use super::line::{RESOLUTION, Seconds};
-use pulp::{Arch, Simd, WithSimd};
-use std::sync::LazyLock;
+use pulp::{Simd, WithSimd};
 
 /// A late stamp beyond so many deviations counts in proportion, not squared.
 const HUBER: f64 = 6.0;
 /// A deviation is the mean of those that are bounded by so many of it: a scale that stands when half of all stamps are wild.
 const BOUNDED: f64 = 1.5;
-/// Stamps at a time: as many `f64` as the widest registers hold. Everywhere the same, so that the sums are too.
-const LANES: usize = 4;
-
 /// A stamp that stands alone is counted in the first lane only.
 const ONE: [f64; LANES] = [1.0, 0.0, 0.0, 0.0];
 
-/// The widest instructions the machine has, found out once.
-static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
-
 /// What the stamps are held against: an edge, and what they weigh on either side of it.
 pub(super) struct Sieve {
-    /// Local time of position 0, and positions per second.
-    pub(super) now: Seconds,
-    pub(super) per_second: f64,
-    /// The edge at position 0, its slope and its curvature.
-    pub(super) edge: Seconds,
-    pub(super) slope: Seconds,
-    pub(super) curve: Seconds,
+    pub(super) edge: Edge,
     /// The cloud's deviation so far.
     pub(super) deviation: Seconds,
     /// What a late stamp weighs.
@@ -120,8 +108,8 @@ impl Sieve {
         let late = self.asymmetry * limit;
         let mut terms: Totals = [[0.0; LANES]; 15];
         for lane in 0..LANES {
-            let s = (x[lane] - self.now) * self.per_second;
-            let residual = y[lane] - self.edge - s * (self.slope + s * self.curve);
+            let s = self.edge.position(x[lane]);
+            let residual = self.edge.residual(s, y[lane]);
             let far = if residual > limit { residual } else { limit };
             let weight = share[lane] * if residual < 0.0 { 1.0 } else { late / far };
             let size = residual.abs();
