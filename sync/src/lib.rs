@@ -41,8 +41,8 @@ pub use frame_map::FrameMap;
 pub use frames::{DeviceRate, FrameClock, FrameQuality};
 pub use sender::{SenderClock, SenderReport, SenderState};
 pub use session::{
-    Claim, Departure, Hello, LEASE, Message, Output, PeerId, PeerReport, Ping, Pong, Session, SessionConfig,
-    SessionTally, Standing,
+    Claim, Departure, Hello, LEASE, Message, Output, PeerId, PeerReport, Ping, Pong, Reference, Session,
+    SessionConfig, SessionTally, Standing,
 };
 pub use steer::Steering;
 pub use time::{EnsembleTime, LocalTime, Span};

@@ -19,8 +19,10 @@ mod election;
 mod leadership;
 mod message;
 mod peer;
+mod reference;
 
 pub use message::{Claim, Departure, Hello, Message, PeerId, Ping, Pong, Standing};
+pub use reference::Reference;
 
 use crate::{
     ClockEstimate, EnsembleTime, FollowWall, Jump, LocalTime, RateBelief, Span, Steering, SyncState,
@@ -384,6 +386,17 @@ impl Session {
             self.next_hello = local;
         }
         jump
+    }
+
+    /// Another clock is the wall clock from now on, whose time this is: while it leads, the ensemble's time is set to it at
+    /// once. Tells of the jump of the published clock, if there is one.
+    pub fn change_wall(&mut self, now: WallAnchor) -> Option<Jump> {
+        let Role::Leading(timescale) = &mut self.role else { return None };
+        timescale.change_wall(now)?;
+        let jump = self.published.jump(&timescale.estimate(), now.local);
+        self.born += jump.by;
+        self.next_hello = now.local;
+        Some(jump)
     }
 
     /// The next thing to send, as of `now`: stamps are taken here, so send it at once.

@@ -15,6 +15,8 @@ const SLEW_SECS: f64 = 20.0;
 /// An offset that would take more than half an hour of slewing is jumped over: the wall clock was slewed by far, faster
 /// than we may follow [100 ms].
 const HOPELESS: Span = Span::from_millis(100);
+/// Another clock in the place of the wall clock is jumped to if it is further off than this [100 us].
+const UNHEARD: Span = Span::from_micros(100);
 /// Weight of the newest look in the learned rate of the wall clock against the raw oscillator, per second.
 const RATE_GAIN_PER_SEC: f64 = 0.05;
 /// After a succession the ensemble's time is worth more than this host's wall clock: it is led there hardly noticeably, so
@@ -118,6 +120,19 @@ impl Timescale {
             }
         }
         Some(self.jump(wall))
+    }
+
+    /// Another clock takes the place of the wall clock, and is followed from now on as if it had been from the start; only its
+    /// rate is taken to be as before, until that is learned. Tells of the jump, if they are apart.
+    pub fn change_wall(&mut self, wall: WallAnchor) -> Option<Jump> {
+        if self.follow == FollowWall::Free {
+            return None;
+        }
+        self.last = wall;
+        self.apart = Span::ZERO;
+        self.inherited = false;
+        let apart = wall.wall - self.line.ensemble_at(wall.local);
+        (apart.abs() > UNHEARD).then(|| self.jump(wall))
     }
 
     fn jump(&mut self, wall: WallAnchor) -> Jump {
@@ -285,10 +300,33 @@ mod tests {
     }
 
     #[test]
+    fn another_wall_clock_is_jumped_to_once_and_followed_from_then_on() {
+        for ahead in [Span::from_millis(5), -Span::from_secs(1_234)] {
+            // That of an old leader is two hours off.
+            let line = ClockEstimate::new(
+                wall(0.0, 0.0, Span::ZERO).local,
+                wall(0.0, 0.0, Span::from_secs(7_200)).wall,
+            );
+            let mut scale = Timescale::resume(line, wall(0.0, 0.0, Span::ZERO), FollowWall::Follow);
+            let jump = scale.change_wall(wall(1.0, 0.0, ahead)).expect("they are apart");
+            assert_eq!((jump.by, jump.epoch), (ahead - Span::from_secs(7_200), 1));
+            for second in 2..=2_000 {
+                assert_eq!(scale.look(wall(f64::from(second), 20.0, ahead)), None);
+            }
+            let end = wall(2_000.0, 20.0, ahead);
+            let error = end.wall - scale.estimate().ensemble_at(end.local);
+            assert!(error.abs() < Span::from_micros(20), "{error}");
+        }
+        let mut scale = Timescale::new(wall(0.0, 0.0, Span::ZERO), FollowWall::Follow);
+        assert_eq!(scale.change_wall(wall(1.0, 0.0, Span::from_micros(90))), None);
+    }
+
+    #[test]
     fn a_free_timescale_does_not_look() {
         let mut scale = Timescale::new(wall(0.0, 0.0, Span::ZERO), FollowWall::Free);
         let before = scale.estimate();
         assert_eq!(scale.look(wall(5.0, 0.0, Span::from_secs(3600))), None);
+        assert_eq!(scale.change_wall(wall(6.0, 0.0, Span::from_secs(3600))), None);
         assert_eq!(scale.estimate(), before);
     }
 }

@@ -30,7 +30,7 @@ const GOOD_INTERVAL: Span = Span::from_millis(500);
 const SILENT: Span = Span::from_millis(600);
 const URGENT_INTERVAL: Span = Span::from_millis(50);
 /// An answer that comes later proves nothing: somebody may have kept it.
-const PATIENCE: Span = Span::from_secs(2);
+pub(super) const PATIENCE: Span = Span::from_secs(2);
 /// So long an exchange waits for better stamps, which come with the next: a little longer than the longest interval.
 const WAIT: Span = Span::from_millis(1_500);
 /// A question is put off by up to this part of the interval, so that a thousand followers do not ask at one instant.
@@ -285,7 +285,7 @@ impl Peer {
     }
 
     /// There is something to find out: asks in a burst.
-    fn hurry(&mut self, now: LocalTime) {
+    pub(super) fn hurry(&mut self, now: LocalTime) {
         self.burst = self.burst.max(SHORT_BURST);
         let soon = now + BURST_INTERVAL;
         self.next = if self.next.is_before(soon) { self.next } else { soon };

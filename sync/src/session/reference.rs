@@ -1,0 +1,204 @@
+//! [`Reference`]: the time of one other host, by asking it: a server of time that is no node of the ensemble.
+//!
+//! Sans-io like the session, and asks like a follower. Until it is answered it only knocks: not everybody knows the time, and
+//! not everybody keeps to himself what he does not understand. Not for: whether to believe that host.
+
+use super::message::{Claim, PeerId, Ping, Pong, Standing};
+use super::peer::{PATIENCE, Peer, Use};
+use crate::{ClockEstimate, EnsembleTime, LocalTime, RateBelief, Span, SyncState};
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// Who does not answer is asked this often.
+const KNOCK: Span = Span::from_secs(5);
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    peer: Peer,
+    id: PeerId,
+    secret: u64,
+    questions: u64,
+    answers: u64,
+    /// It was heard a moment ago, so that more questions are worth while.
+    is_there: bool,
+    /// Questions since the last answer.
+    unanswered: u32,
+    next_knock: LocalTime,
+}
+
+impl Reference {
+    /// For a host of this number. `secret` is random: nobody else can tell what will be asked.
+    pub fn new(id: PeerId, secret: u64, now: LocalTime) -> Reference {
+        // It has an address, but whoever asks it knows that.
+        let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let mut peer = Peer::new(nowhere, standing(id, now), now);
+        peer.set_use(Use::Leader, RateBelief::default(), now);
+        Reference {
+            peer,
+            id,
+            secret,
+            questions: 0,
+            answers: 0,
+            is_there: false,
+            unanswered: 0,
+            next_knock: now,
+        }
+    }
+
+    /// The next question, if it is time for one: send it at once.
+    pub fn ask(&mut self, now: LocalTime) -> Option<Ping> {
+        if self.is_there && self.peer.silent(now) > PATIENCE {
+            self.is_there = false;
+        }
+        if !self.is_there {
+            if now.is_before(self.next_knock) {
+                return None;
+            }
+            self.next_knock = now + KNOCK;
+        }
+        self.questions += 1;
+        let ping = self.peer.ask(now, super::draw(self.secret, self.questions), standing(self.id, now))?;
+        self.unanswered = self.unanswered.saturating_add(1);
+        Some(ping)
+    }
+
+    /// Takes an answer that came at `now`. Says whether it is one to a question of ours.
+    pub fn answer(&mut self, pong: &Pong, now: LocalTime) -> bool {
+        if self.peer.answer(pong, now).is_none() {
+            return false;
+        }
+        self.peer.standing = pong.standing;
+        self.answers += 1;
+        self.unanswered = 0;
+        if !self.is_there {
+            self.is_there = true;
+            self.peer.hurry(now);
+        }
+        true
+    }
+
+    /// The way there is another one, or was away: asks anew.
+    pub fn again(&mut self, now: LocalTime) {
+        self.is_there = false;
+        self.next_knock = now;
+    }
+
+    /// When the next question is due.
+    pub fn deadline(&self) -> LocalTime {
+        match self.peer.deadline() {
+            Some(next) if self.is_there => next,
+            _ => self.next_knock,
+        }
+    }
+
+    /// Local time to that host's.
+    pub fn estimate(&self, now: LocalTime) -> Option<ClockEstimate> {
+        self.peer.estimate(now)
+    }
+
+    /// How good that is.
+    pub fn state(&self, now: LocalTime) -> SyncState {
+        self.peer.estimator().state(now)
+    }
+
+    /// How often it was answered, and how many questions it has asked in vain since.
+    pub fn counts(&self) -> (u64, u32) {
+        (self.answers, self.unanswered)
+    }
+}
+
+/// Nothing is claimed, and no time given.
+fn standing(id: PeerId, now: LocalTime) -> Standing {
+    let claim = Claim { priority: 0, session: 0, age: Span::ZERO, term: 0, followers: 0 };
+    Standing { id, leader: id, claim, line: ClockEstimate::new(now, EnsembleTime::from_bits(0)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AHEAD: Span = Span::from_secs(1_000);
+
+    fn at(millis: i64) -> LocalTime {
+        LocalTime::from_ticks(1 << 40) + Span::from_millis(millis)
+    }
+
+    fn time(at: LocalTime) -> EnsembleTime {
+        EnsembleTime::from_bits(at.ticks()) + AHEAD
+    }
+
+    /// The answer of a server whose local clock is ours, 10 ms away.
+    fn answer(ping: &Ping, asked: LocalTime) -> (Pong, LocalTime) {
+        let there = asked + Span::from_millis(10);
+        let line = ClockEstimate::new(there, time(there));
+        let standing = Standing { id: PeerId(9), leader: PeerId(9), line, ..ping.standing };
+        let pong = Pong { standing, nonce: ping.nonce, received: there, answered: there, before: None };
+        (pong, there + Span::from_millis(10))
+    }
+
+    /// Asks and is answered until then. Returns how many questions there were.
+    fn talk(reference: &mut Reference, from: i64, to: i64) -> u32 {
+        let (mut coming, mut questions): (Vec<(Pong, LocalTime)>, u32) = (Vec::new(), 0);
+        for millis in from..to {
+            let now = at(millis);
+            if let Some(ping) = reference.ask(now) {
+                questions += 1;
+                coming.push(answer(&ping, now));
+            }
+            coming.retain(|(pong, arrival)| {
+                let comes_later = now.is_before(*arrival);
+                assert!(comes_later || reference.answer(pong, *arrival));
+                comes_later
+            });
+        }
+        questions
+    }
+
+    #[test]
+    fn it_knows_the_time_soon_and_asks_less_from_then_on() {
+        let mut reference = Reference::new(PeerId(1), 7, at(0));
+        assert_eq!(reference.state(at(0)), SyncState::Cold);
+        let first = talk(&mut reference, 0, 6_000);
+        assert!((40..=80).contains(&first), "{first}");
+        assert_eq!(reference.state(at(6_000)), SyncState::Locked);
+        let estimate = reference.estimate(at(6_000)).expect("it was answered");
+        let error = estimate.ensemble_at(at(6_000)) - time(at(6_000));
+        assert!(error.abs() < Span::from_micros(1), "{error}");
+        let later = talk(&mut reference, 20_000, 40_000);
+        assert!((35..=100).contains(&later), "{later}");
+    }
+
+    #[test]
+    fn who_does_not_answer_is_hardly_asked() {
+        let mut reference = Reference::new(PeerId(1), 7, at(0));
+        let questions = (0..60_000).filter(|millis| reference.ask(at(*millis)).is_some()).count();
+        assert_eq!((questions, reference.counts()), (12, (0, 12)));
+        // It answers in the end, then no more.
+        talk(&mut reference, 60_000, 70_000);
+        assert!(reference.counts().0 > 40);
+        let questions = (70_000..130_000).filter(|millis| reference.ask(at(*millis)).is_some()).count();
+        assert!(questions < 60, "{questions}");
+        assert_eq!(reference.state(at(130_000)), SyncState::Holdover);
+    }
+
+    #[test]
+    fn what_nobody_asked_changes_nothing() {
+        let mut reference = Reference::new(PeerId(1), 7, at(0));
+        talk(&mut reference, 0, 6_000);
+        let before = reference.estimate(at(7_000));
+        let ping = Ping { standing: standing(PeerId(1), at(6_000)), nonce: 12 };
+        let (mut pong, arrival) = answer(&ping, at(6_000));
+        pong.standing.line = ClockEstimate::new(at(0), EnsembleTime::from_bits(0));
+        assert!(!reference.answer(&pong, arrival));
+        assert_eq!(reference.estimate(at(7_000)), before);
+    }
+
+    #[test]
+    fn another_way_is_asked_at_once() {
+        let mut reference = Reference::new(PeerId(1), 7, at(0));
+        assert!(reference.ask(at(0)).is_some());
+        assert_eq!((reference.ask(at(1_000)), reference.deadline()), (None, at(5_000)));
+        reference.again(at(1_000));
+        assert!(reference.ask(at(1_000)).is_some());
+    }
+}
