@@ -6,7 +6,7 @@ mod router;
 mod sim_clock;
 
 pub(crate) use group::GroupArgs;
-pub(crate) use node::NodeArgs;
+pub(crate) use node::{NodeArgs, Timescale};
 pub(crate) use router::RouterArgs;
 pub(crate) use sim_clock::SimClock;
 
@@ -209,8 +209,8 @@ that of other senders too.
 pub(crate) struct PlayArgs {
     /// Score to play (see downbeat render --help)
     pub(crate) score: PathBuf,
-    /// Nodes to play it on
-    #[arg(required = true)]
+    /// Nodes to play it on, and groups at a router (router://host)
+    #[arg(required = true, value_parser = Target::anywhere)]
     pub(crate) targets: Vec<Target>,
     /// How far ahead of its instant each bundle is sent
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = quantity::duration)]
@@ -221,6 +221,8 @@ pub(crate) struct PlayArgs {
     /// Seal all that is sent with the key in this file, as nodes with --key-file demand
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) group: GroupArgs,
 }
 
 #[derive(Args, Debug)]

@@ -9,10 +9,12 @@ use crate::WrongUsage;
 use crate::args::GroupArgs;
 use crate::key::random;
 use crate::output::printable;
-use crate::target::Link;
+use crate::target::{Link, Target};
+use crate::way::Way;
 use anyhow::{Context, anyhow, bail};
+use downbeat_net::Key;
 use downbeat_net::member::{Heard, Identity, Member, Step};
-use downbeat_sync::{Clock, Span};
+use downbeat_sync::{Clock, EnsembleTime, LocalTime, Span};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -25,6 +27,11 @@ const LONGEST: u64 = 1_024;
 /// The answer to a registration may take so long.
 const ANSWER: Span = Span::from_secs(10);
 
+/// A router that tells the time does so within this.
+const TIME: Span = Span::from_secs(3);
+/// The shortest wait for an answer.
+const SOON: Span = Span::from_millis(1);
+
 /// Who somebody is by these flags, whose name is `user` if they do not say.
 pub(crate) fn identity(args: &GroupArgs, user: &str) -> anyhow::Result<Identity> {
     Ok(Identity {
@@ -34,6 +41,14 @@ pub(crate) fn identity(args: &GroupArgs, user: &str) -> anyhow::Result<Identity>
         group_password: password(args.group_password_file.as_deref(), "DOWNBEAT_GROUP_PASSWORD")?,
         id: (random() >> 33) as i32,
     })
+}
+
+/// Groups are at a router: with no such target, flags about them would do nothing.
+pub(crate) fn none_among(targets: &[Target], args: &GroupArgs) -> anyhow::Result<()> {
+    if args.is_given() && !targets.iter().any(Target::is_router) {
+        bail!(anyhow!("groups are at a router: give its place as router://host").context(WrongUsage));
+    }
+    Ok(())
 }
 
 /// Groups are at a router: without one, flags about them would do nothing.
@@ -64,10 +79,33 @@ fn password(file: Option<&Path>, variable: &str) -> anyhow::Result<String> {
     Ok(password.to_owned())
 }
 
-/// Registers on a connection to a router, and waits until it is granted.
-pub(crate) fn enter(link: &mut Link, identity: &Identity, clock: Clock) -> anyhow::Result<()> {
+/// Somebody of this name, who asks for the router's time if the flags say so.
+fn member(identity: &Identity, args: &GroupArgs, now: LocalTime) -> anyhow::Result<Member> {
+    let member = Member::new(identity, now).context("cannot register at a router")?;
+    Ok(if args.router_time { member.with_time(random(), random(), now) } else { member })
+}
+
+/// The way to a target, or into a group: then with who is in it, called `user` if the flags do not say.
+pub(crate) fn open(
+    target: &Target,
+    args: &GroupArgs,
+    user: &str,
+    key: Option<&Key>,
+    clock: Clock,
+) -> anyhow::Result<(Way, Option<Member>)> {
+    if !target.is_router() {
+        return Ok((Way::open(target, key, clock)?, None));
+    }
+    let identity = identity(args, user)?;
+    let mut link = target.open()?;
+    let member = enter(&mut link, &identity, args, clock)?;
+    Ok((Way::over(link, target, key, clock)?, Some(member)))
+}
+
+/// Registers on a connection to a router, and waits until it is granted; then until the time is known there, if it is asked for.
+fn enter(link: &mut Link, identity: &Identity, args: &GroupArgs, clock: Clock) -> anyhow::Result<Member> {
     let start = clock.now();
-    let mut member = Member::new(identity, start).context("cannot register")?;
+    let mut member = member(identity, args, start)?;
     member.step(start);
     if member.connected(start) && member.step(start) == Some(Step::Register) {
         link.send(member.registration())?;
@@ -81,11 +119,43 @@ pub(crate) fn enter(link: &mut Link, identity: &Identity, clock: Clock) -> anyho
     let Identity { user, group, .. } = identity;
     let wanted = || format!("cannot join group \"{group}\" as \"{user}\"");
     if member.is_joined() {
-        Ok(())
+        learn_the_time(link, &mut member, clock)?;
+        Ok(member)
     } else if clock.now() - start < ANSWER {
         let why = printable(member.closed(None, clock.now()).as_bytes());
         Err(anyhow::Error::msg(why)).with_context(wanted)
     } else {
         Err(anyhow::Error::msg("no answer: is a router running there?")).with_context(wanted)
     }
+}
+
+/// Asks a router for its time until that is known well enough, if it is asked for.
+fn learn_the_time(link: &mut Link, member: &mut Member, clock: Clock) -> anyhow::Result<()> {
+    let end = clock.now() + TIME;
+    while member.time().is_some_and(|time| !time.is_enough()) {
+        let now = clock.now();
+        if !now.is_before(end) {
+            bail!("the router does not tell the time; leave out --router-time, or is it tcposcrouter?");
+        }
+        match member.step(now) {
+            Some(Step::Ask) => link.send(member.question())?,
+            Some(Step::Ping) => link.send(member.ping())?,
+            _ => {}
+        }
+        let wait = (member.deadline() - clock.now()).max(SOON).min(end - now);
+        link.receive(clock, wait, |packet| {
+            Ok(match member.hear(packet, clock.now()) {
+                Heard::Time => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            })
+        })?;
+    }
+    Ok(())
+}
+
+/// What the wall clock says, or in its place the router.
+pub(crate) fn wall(member: Option<&mut Member>, clock: Clock) -> EnsembleTime {
+    let host = clock.anchor();
+    let router = member.and_then(Member::time).and_then(|time| time.wall(host));
+    router.unwrap_or(host).wall
 }

@@ -71,7 +71,7 @@ fn sockets(args: &ListenArgs) -> anyhow::Result<Sockets> {
 fn seat(args: &ListenArgs, handle: Handle, clock: Clock) -> anyhow::Result<Option<Seat>> {
     let Some(router) = &args.router else { return Ok(None) };
     let identity = group::identity(&args.group, USER)?;
-    Seat::new(router, &identity, handle, clock.now()).map(Some)
+    Seat::new(router, &identity, &args.group, handle, clock.now()).map(Some)
 }
 
 /// Why there is no socket, and what may help.
@@ -94,7 +94,7 @@ enum Form {
 /// Prints packets, and records them if asked to.
 struct Listener {
     form: Form,
-    /// The newest look at both clocks: arrivals are stamped on the local one, timetags lie on the wall clock.
+    /// The newest look at both clocks: arrivals are stamped on the local one, timetags lie on the wall clock, or on the router's.
     anchor: WallAnchor,
     peers: HashMap<ConnId, SocketAddr>,
     recorder: Option<Recorder>,
@@ -110,13 +110,13 @@ impl Handler for Listener {
         let arrived = self.anchor.wall - (self.anchor.local - arrival);
         let heard = self.seat.as_mut().filter(|seat| seat.is_at(from)).map(|seat| seat.hear(packet, arrival));
         let printed = match &heard {
-            Some(Heard::Joined) => Ok(()),
+            Some(Heard::Joined | Heard::Time) => Ok(()),
             _ => self.show(arrived, from, packet),
         };
         let recorded = printed.and_then(|()| match &heard {
             None | Some(Heard::Group) => self.record(arrived, packet),
             Some(Heard::Private { packet, .. }) => self.record(arrived, packet),
-            Some(Heard::Joined | Heard::Refused(_) | Heard::Routers) => Ok(()),
+            Some(Heard::Joined | Heard::Refused(_) | Heard::Routers | Heard::Time) => Ok(()),
         });
         if let Err(error) = recorded {
             self.fail(error);
@@ -141,7 +141,8 @@ impl Handler for Listener {
     }
 
     fn on_tick(&mut self, now: WallAnchor) {
-        self.anchor = now;
+        let router = self.seat.as_mut().and_then(|seat| seat.wall(now));
+        self.anchor = router.map_or(now, |(wall, _)| wall);
         if let Some(Err(error)) = self.recorder.as_mut().map(Recorder::flush) {
             self.fail(error);
         }
@@ -166,7 +167,7 @@ impl Listener {
         let Some(seat) = &mut self.seat else { return };
         seat.tick(now);
         match seat.failure() {
-            Some(why) if seat.tally().1.joined == 0 => self.fail(anyhow!(why)),
+            Some(why) if seat.report(now).tally.joined == 0 => self.fail(anyhow!(why)),
             Some(why) => tracing::warn!("{why}"),
             None => {}
         }

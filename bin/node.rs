@@ -10,13 +10,14 @@ mod ensemble;
 mod hosts;
 mod rates;
 
-use crate::args::NodeArgs;
+use crate::WrongUsage;
+use crate::args::{NodeArgs, Timescale};
 use crate::group::{self, Seat};
 use crate::listen::cannot_listen;
 use crate::output::note;
 use crate::state::{self, State};
 use crate::stop;
-use anyhow::Context;
+use anyhow::{Context, anyhow, bail};
 use downbeat_engine::device::priority::{Grant, NETWORK_PRIORITY, lock_memory, raise_this_thread};
 use downbeat_engine::device::{Device, Host, Wanted};
 use downbeat_engine::{
@@ -42,6 +43,15 @@ pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
         Some(router) => Some((router, group::identity(&args.group, &args.name)?)),
         None => group::none_without_a_router(&args.group).map(|()| None)?,
     };
+    if args.group.router_time && args.key_file.is_some() {
+        let why =
+            "a router seals nothing: with --key-file its time cannot be believed, leave out --router-time";
+        bail!(anyhow!(why).context(WrongUsage));
+    }
+    if args.group.router_time && matches!(args.timescale, Timescale::Free) {
+        let why = "--timescale free follows no clock: leave it out, or --router-time";
+        bail!(anyhow!(why).context(WrongUsage));
+    }
     let mut sockets = Sockets::bind(args.bind, args.port, &args.multicast)
         .map_err(|error| cannot_listen(error, args.bind, args.port))?;
     let place = sockets.local_addr().context("cannot find out the port")?;
@@ -102,7 +112,8 @@ pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
         .map(|state| Rates::start(state, learned))
         .transpose()
         .context("cannot start the state's thread")?;
-    let seat = member.map(|(router, identity)| Seat::new(router, &identity, reactor.handle(), clock.now()));
+    let seat = member
+        .map(|(router, identity)| Seat::new(router, &identity, &args.group, reactor.handle(), clock.now()));
     let mut edge =
         Edge::new(hub, disk, device, rates, seat.transpose()?, (args.sim_clock, began), clock.now());
     announce(&args, place, edge.device(), loaded, clock.now() - began);
@@ -213,7 +224,7 @@ fn finish(edge: Edge, recorder: Option<Recorder>, args: &NodeArgs) -> anyhow::Re
     let counters = Arc::clone(recorder.counters());
     drop(recorder);
     if counters.failed.load(Relaxed) {
-        anyhow::bail!("the recording {} is incomplete", path.display());
+        bail!("the recording {} is incomplete", path.display());
     }
     let (frames, lost) = (counters.frames.load(Relaxed), counters.lost.load(Relaxed));
     note(format_args!("recorded {frames} frames to {}, {lost} of them lost", path.display()));

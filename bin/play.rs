@@ -1,16 +1,20 @@
 //! `downbeat play`: a score in real time, every bundle sent ahead of its instant to every target.
 
-use crate::args::PlayArgs;
+use crate::args::{GroupArgs, PlayArgs};
 use crate::output::note;
 use crate::quantity::{Instant, rfc3339};
 use crate::score::Score;
 use crate::target::Target;
 use crate::way::{ANEW, Way};
-use crate::{key, stop};
+use crate::{group, key, stop};
 use anyhow::{Context, bail};
+use downbeat_net::member::Member;
 use downbeat_net::{Key, MAX_DATAGRAM, osc};
 use downbeat_sync::{Clock, EnsembleTime, Span};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+
+/// Who plays, in a group.
+const USER: &str = "downbeat-play";
 
 /// Sends the score, until its end or Ctrl-C.
 pub(crate) fn run(args: PlayArgs) -> anyhow::Result<()> {
@@ -21,9 +25,10 @@ pub(crate) fn run(args: PlayArgs) -> anyhow::Result<()> {
     let key = args.key_file.as_deref().map(key::read).transpose()?;
     let key = key.as_ref();
     check_sizes(&score, &args.targets, Way::overhead(key))?;
+    group::none_among(&args.targets, &args.group)?;
     let clock = Clock::new();
-    let mut players: Vec<Player> =
-        args.targets.iter().map(|target| Player::open(target, key, clock)).collect::<Result<_, _>>()?;
+    let open = |target| Player::open(target, &args.group, key, clock);
+    let mut players: Vec<Player> = args.targets.iter().map(open).collect::<Result<_, _>>()?;
 
     let (stop, stopped) = channel();
     stop::on_signal(clock, move || {
@@ -31,7 +36,7 @@ pub(crate) fn run(args: PlayArgs) -> anyhow::Result<()> {
         let _ = stop.send(());
     })?;
 
-    let zero = args.at.unwrap_or(Instant::After(args.lead)).from(clock.anchor().wall);
+    let zero = args.at.unwrap_or(Instant::After(args.lead)).from(wall(&mut players, clock));
     note(format_args!(
         "{} bundles over {}, targets: {}, time 0 at {}",
         score.bundles().len(),
@@ -40,22 +45,33 @@ pub(crate) fn run(args: PlayArgs) -> anyhow::Result<()> {
         rfc3339(zero)
     ));
     for bundle in score.bundles() {
-        let keep_in_time = || players.iter_mut().for_each(Player::keep_in_time);
-        if !wait_until(zero + bundle.at - args.lead, clock, &stopped, keep_in_time) {
+        let time = || {
+            players.iter_mut().for_each(Player::keep_in_time);
+            wall(&mut players, clock)
+        };
+        if !wait_until(zero + bundle.at - args.lead, time, &stopped) {
             players.iter_mut().for_each(Player::cancel);
+            players.into_iter().for_each(Player::leave);
             bail!("stopped before the end; the targets were asked to forget what was sent ahead");
         }
         let packet = bundle.packet(zero);
         players.iter_mut().for_each(|player| player.send(&packet));
     }
-    report(&players)
+    let told = report(&players);
+    players.into_iter().for_each(Player::leave);
+    told
 }
 
-/// Waits for a time of the wall clock, looking at it anew each time, so that no error adds up. `false` if stopped.
-fn wait_until(time: EnsembleTime, clock: Clock, stopped: &Receiver<()>, mut meanwhile: impl FnMut()) -> bool {
+/// The time of the first router that was asked for it; else that of the wall clock.
+fn wall(players: &mut [Player], clock: Clock) -> EnsembleTime {
+    let member = players.iter_mut().filter_map(|player| player.member.as_mut());
+    group::wall(member.filter_map(|member| member.time().is_some().then_some(member)).next(), clock)
+}
+
+/// Waits for a time, looking at the clock anew each time, so that no error adds up. `false` if stopped.
+fn wait_until(time: EnsembleTime, mut now: impl FnMut() -> EnsembleTime, stopped: &Receiver<()>) -> bool {
     loop {
-        meanwhile();
-        let ahead = time - clock.anchor().wall;
+        let ahead = time - now();
         if ahead <= Span::ZERO {
             return stopped.try_recv().is_err();
         }
@@ -84,17 +100,30 @@ fn check_sizes(score: &Score, targets: &[Target], overhead: usize) -> anyhow::Re
 struct Player {
     target: Target,
     way: Way,
+    /// Who it is in a group, if the target is a router.
+    member: Option<Member>,
     lost: u64,
 }
 
 impl Player {
-    fn open(target: &Target, key: Option<&Key>, clock: Clock) -> anyhow::Result<Player> {
-        Ok(Player { target: target.clone(), way: Way::open(target, key, clock)?, lost: 0 })
+    fn open(target: &Target, args: &GroupArgs, key: Option<&Key>, clock: Clock) -> anyhow::Result<Player> {
+        let (way, member) = group::open(target, args, USER, key, clock)?;
+        Ok(Player { target: target.clone(), way, member, lost: 0 })
+    }
+
+    /// A router is left to take all that it was sent.
+    fn leave(self) {
+        if self.member.is_none() {
+            return;
+        }
+        if let Err(error) = self.way.leave(|_| Ok(())) {
+            tracing::warn!("{error:#}");
+        }
     }
 
     /// A node that has gone is told of when something cannot be sent to it.
     fn keep_in_time(&mut self) {
-        if let Err(error) = self.way.keep_in_time() {
+        if let Err(error) = self.way.keep_in_time(self.member.as_mut()) {
             tracing::debug!("{error:#}");
         }
     }

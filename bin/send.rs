@@ -8,7 +8,7 @@ use crate::way::Way;
 use crate::{group, key, value};
 use anyhow::{Context, anyhow, bail};
 use downbeat_net::osc::{self, Arg, BundleWriter};
-use downbeat_net::{Key, MAX_DATAGRAM, member};
+use downbeat_net::{MAX_DATAGRAM, member};
 use downbeat_sync::{Clock, EnsembleTime};
 
 /// Who sends, in a group.
@@ -18,16 +18,21 @@ const PRIVATE: &str = "/oscrouter/private";
 
 /// Sends the message, then prints the answers if asked to wait for any.
 pub(crate) fn run(args: SendArgs) -> anyhow::Result<()> {
+    group::none_among(std::slice::from_ref(&args.target), &args.group)?;
+    if args.to.is_some() && !args.target.is_router() {
+        bail!(
+            anyhow!("users are in a group at a router: give its place as router://host").context(WrongUsage)
+        );
+    }
     let clock = Clock::new();
-    let wall = || clock.anchor().wall;
     let key = args.key_file.as_deref().map(key::read).transpose()?;
-    let bytes = packet(&args, wall())?.len() + Way::overhead(key.as_ref());
+    let bytes = packet(&args, clock.anchor().wall)?.len() + Way::overhead(key.as_ref());
     if bytes > MAX_DATAGRAM && args.target.is_udp() {
         bail!("the packet has {bytes} bytes, UDP carries {MAX_DATAGRAM} at most: send it to tcp://");
     }
-    let mut way = open(&args, key.as_ref(), clock)?;
+    let (mut way, mut own) = group::open(&args.target, &args.group, USER, key.as_ref(), clock)?;
     // Only now, for the way may have taken a while to open.
-    way.send(&packet(&args, wall())?)?;
+    way.send(&packet(&args, group::wall(own.as_mut(), clock))?)?;
     let mut refusal = None;
     let mut look = |packet: &[u8]| {
         // A node answers privately what it was told privately.
@@ -49,20 +54,6 @@ pub(crate) fn run(args: SendArgs) -> anyhow::Result<()> {
         })?;
     }
     refusal.map_or(Ok(()), |reason| bail!("{} was refused: {reason}", args.address))
-}
-
-/// The way to the target, or into the group.
-fn open(args: &SendArgs, key: Option<&Key>, clock: Clock) -> anyhow::Result<Way> {
-    if !args.target.is_router() {
-        if args.to.is_some() || args.group.is_given() {
-            bail!(anyhow!("groups are at a router: give its place as router://host").context(WrongUsage));
-        }
-        return Way::open(&args.target, key, clock);
-    }
-    let identity = group::identity(&args.group, USER)?;
-    let mut link = args.target.open()?;
-    group::enter(&mut link, &identity, clock)?;
-    Way::over(link, &args.target, key, clock)
 }
 
 /// Why the router did not forward the message, if that is what it says.

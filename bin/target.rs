@@ -57,7 +57,7 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Target, String> {
         let target = Target::anywhere(text)?;
         if target.is_router() {
-            Err("only downbeat send goes through a router".to_owned())
+            Err("only downbeat send and play go through a router".to_owned())
         } else {
             Ok(target)
         }

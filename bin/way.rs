@@ -7,6 +7,7 @@ use crate::output::printable;
 use crate::target::{Link, Target};
 use anyhow::{Context, bail};
 use downbeat_net::Key;
+use downbeat_net::member::{Member, Step};
 use downbeat_net::seal::{Heard, OVERHEAD, Sealer};
 use downbeat_sync::{Clock, LocalTime, Span};
 use std::ops::ControlFlow;
@@ -85,10 +86,26 @@ impl Way {
     }
 
     /// Takes the answers that have come and asks anew, if it is time; to be called now and then by those who send for long.
-    /// What else comes back is not read.
-    pub(crate) fn keep_in_time(&mut self) -> anyhow::Result<()> {
-        let Some(Seal { sealer, asked }) = &mut self.seal else { return Ok(()) };
+    /// Whoever is in a group there is told what is said in it, and says that it is there. What else comes back is not read.
+    pub(crate) fn keep_in_time(&mut self, member: Option<&mut Member>) -> anyhow::Result<()> {
         let now = self.clock.now();
+        if let Some(member) = member {
+            let seal = &mut self.seal;
+            self.link.drain(|packet| {
+                let heard = seal.as_mut().map_or(Heard::Other, |seal| seal.sealer.hear(now, packet));
+                if heard == Heard::Other {
+                    member.hear(packet, now);
+                }
+            })?;
+            while let Some(step) = member.step(self.clock.now()) {
+                match step {
+                    Step::Ask => self.link.send(member.question())?,
+                    Step::Ping => self.link.send(member.ping())?,
+                    Step::Connect | Step::Register | Step::Close => break,
+                }
+            }
+        }
+        let Some(Seal { sealer, asked }) = &mut self.seal else { return Ok(()) };
         self.link.drain(|packet| {
             sealer.hear(now, packet);
         })?;

@@ -5,7 +5,8 @@
 use crate::lab::{Lab, PATIENCE, Process, clicks, osc, read_wav};
 use rosc::OscType;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::thread;
 
 /// A running router.
 struct Router {
@@ -35,7 +36,7 @@ fn a_message_goes_to_a_group_or_to_one_user() {
         let usual = ["send", &target, "--group", "band", "--group-password-file", "band.txt"];
         [&usual[..], flags].concat().into_iter().map(String::from).collect::<Vec<_>>()
     };
-    let mut bert = lab.spawn(send(&["--user", "bert", "/here", "--reply", "20s"]));
+    let mut bert = lab.spawn(send(&["--user", "bert", "/here", "--reply", "60s"]));
     let mut next = || loop {
         let line = bert.line();
         if !line.starts_with("/oscrouter/userlist") {
@@ -179,6 +180,95 @@ fn a_node_with_a_key_obeys_no_group_without_it() {
     let socket = node.socket();
     osc::wait_for_events(&socket, 1);
     assert_eq!((osc::status(&socket, "events"), osc::status(&socket, "unsealed")), (1, 1));
+}
+
+#[test]
+fn two_nodes_with_wrong_wall_clocks_play_by_the_routers_time() {
+    let lab = Lab::new();
+    let router = Router::start(&lab, "0");
+    let target = format!("router://{}", router.place);
+    let mut nodes = [("east", "offset=1234s,ppm=+60"), ("west", "offset=-77s")].map(|(name, clock)| {
+        let file = format!("{name}.wav");
+        let join = ["--router", &router.place, "--router-time", "--no-discovery", "--rate", "48000"];
+        let name = ["--name", name, "--record", &file, "--sim-clock", clock];
+        let mut node = lab.node([&join[..], &name[..]].concat());
+        node.wait_for("the router's time is taken: time jumps by");
+        node
+    });
+    // Four of a wall clock that is right, and one of the router's.
+    let start = osc::wall_clock() + osc::millis(1_000);
+    for node in &nodes {
+        let socket = node.socket();
+        for click in 0..4 {
+            let click = osc::bundle(
+                start + osc::millis(250 * click),
+                [osc::message("/click", [OscType::Float(0.5)])],
+            );
+            socket.send(&click).expect("it can be sent");
+        }
+    }
+    lab.ok(["send", &target, "--router-time", "--in", "2s", "/click"]);
+    // Half a second and a second after its beginning.
+    let bundles = [500, 1_000].map(|at| {
+        let bundle = osc::bundle(osc::millis(at), [osc::message("/click", [])]);
+        [&(bundle.len() as u32).to_be_bytes(), &bundle[..]].concat()
+    });
+    lab.write("two.osc", bundles.concat());
+    lab.ok(["play", "two.osc", &target, "--router-time", "--lead", "3s"]);
+    for node in &mut nodes {
+        let socket = node.socket();
+        osc::wait_for_events(&socket, 7);
+        osc::wait_until_played(&socket);
+        assert_eq!(osc::status(&socket, "late"), 0);
+        assert!(node.interrupt().success());
+    }
+    let onsets = ["east", "west"].map(|name| {
+        let (_, channels) = read_wav(&lab.path(&format!("{name}.wav")));
+        clicks(&channels[0])
+    });
+    for onsets in &onsets {
+        let apart: Vec<_> = onsets.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let [first, second, third, _, _, last] = apart[..] else { panic!("{onsets:?}") };
+        let are_right = [first, second, third].iter().all(|apart| apart.abs_diff(12_000) <= 2);
+        assert!(are_right && last.abs_diff(24_000) <= 2, "{onsets:?}");
+    }
+}
+
+#[test]
+fn a_router_that_does_not_tell_the_time_is_told_of() {
+    let lab = Lab::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a port");
+    let place = listener.local_addr().expect("it has an address").to_string();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut original = Anna(stream.expect("it connects"));
+            thread::spawn(move || {
+                let register = original.hear_until(b"/oscrouter/register\0");
+                let (_, packet) = rosc::decoder::decode_udp(&register).expect("it is OSC");
+                let rosc::OscPacket::Message(message) = packet else { panic!("it is a message") };
+                let [OscType::String(name), _, _, _, OscType::Int(id), ..] = &message.args[..] else {
+                    panic!("it says who")
+                };
+                original.send(&osc::message(&format!("/oscrouter/register/{name}/{id}"), []));
+                // Like tcposcrouter, it knows nothing of the rest.
+                let mut rest = Vec::new();
+                let _ = original.0.read_to_end(&mut rest);
+            });
+        }
+    });
+    let output = lab.run(["send", &format!("router://{place}"), "--router-time", "--in", "1s", "/click"]);
+    assert_eq!(output.code, Some(1));
+    assert!(output.stderr.contains("does not tell the time"), "{}", output.stderr);
+    lab.write("key", "a secret of sixteen bytes and more");
+    for (flags, says) in [
+        (&["node", "--router-time"][..], "--router"),
+        (&["node", "--router", &place, "--router-time", "--key-file", "key"], "--key-file"),
+        (&["node", "--router", &place, "--router-time", "--timescale", "free"], "--timescale"),
+    ] {
+        let output = lab.run(flags.iter().copied());
+        assert_eq!(output.code, Some(2), "{flags:?}");
+        assert!(output.stderr.contains(says), "{flags:?}: {}", output.stderr);
+    }
 }
 
 /// A member of group `band`, whose packets are framed by length.

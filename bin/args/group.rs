@@ -24,12 +24,20 @@ pub(crate) struct GroupArgs {
     /// a user name in a group chooses it
     #[arg(long, value_name = "FILE", help_heading = "Group at a router")]
     pub(crate) user_password_file: Option<PathBuf>,
+    /// Take the router's time in the place of this host's wall clock: so that hosts far from each other share one, whoever set
+    /// theirs. `downbeat router` gives it, tcposcrouter does not
+    #[arg(long, help_heading = "Group at a router")]
+    pub(crate) router_time: bool,
 }
 
 impl GroupArgs {
     /// Whether any of them was given.
     pub(crate) fn is_given(&self) -> bool {
-        let GroupArgs { group, user, group_password_file, user_password_file } = self;
-        group.is_some() || user.is_some() || group_password_file.is_some() || user_password_file.is_some()
+        let GroupArgs { group, user, group_password_file, user_password_file, router_time } = self;
+        group.is_some()
+            || user.is_some()
+            || group_password_file.is_some()
+            || user_password_file.is_some()
+            || *router_time
     }
 }

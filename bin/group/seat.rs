@@ -3,12 +3,13 @@
 //! Not for: what a member says and when (the net crate), nor what the group's packets mean.
 
 use super::connector::Connector;
+use crate::args::GroupArgs;
 use crate::output::{note, printable};
 use crate::target::Target;
 use anyhow::Context;
-use downbeat_net::member::{Heard, Identity, Member, MemberTally, Step};
+use downbeat_net::member::{Heard, Identity, Member, MemberReport, Step};
 use downbeat_net::{ConnId, Endpoint, Handle, Outgoing};
-use downbeat_sync::LocalTime;
+use downbeat_sync::{LocalTime, WallAnchor};
 
 /// See the module.
 pub(crate) struct Seat {
@@ -23,6 +24,8 @@ pub(crate) struct Seat {
     failure: Option<String>,
     /// What was said last of a failure, so that it is said once.
     said: Option<String>,
+    /// It was said that the router does not give the time.
+    is_timeless: bool,
 }
 
 impl Seat {
@@ -30,11 +33,12 @@ impl Seat {
     pub(crate) fn new(
         router: &Target,
         identity: &Identity,
+        args: &GroupArgs,
         handle: Handle,
         now: LocalTime,
     ) -> anyhow::Result<Seat> {
         Ok(Seat {
-            member: Member::new(identity, now).context("cannot register at a router")?,
+            member: super::member(identity, args, now)?,
             router: router.clone(),
             who: format!("group \"{}\" as \"{}\"", identity.group, identity.user),
             connector: Connector::start(router.clone(), handle)
@@ -43,6 +47,7 @@ impl Seat {
             unwanted: None,
             failure: None,
             said: None,
+            is_timeless: false,
         })
     }
 
@@ -98,6 +103,19 @@ impl Seat {
                 self.fail(Some(&why), now);
             }
         }
+        let is_timeless = self.member.time().is_some_and(|time| time.is_not_given());
+        if is_timeless && !self.is_timeless {
+            tracing::warn!("{} does not tell the time: this host's own is kept", self.router);
+            self.is_timeless = true;
+        }
+    }
+
+    /// The router's time in the place of this wall clock, if it is wanted and known, and whether it is so for the first time.
+    pub(crate) fn wall(&mut self, now: WallAnchor) -> Option<(WallAnchor, bool)> {
+        let time = self.member.time()?;
+        let begins = time.begins(now.local);
+        let wall = time.wall(now).filter(|_| time.is_used())?;
+        Some((wall, begins))
     }
 
     /// The next thing to send or close; connections it orders by itself.
@@ -119,6 +137,7 @@ impl Seat {
         let packet = match step {
             Step::Register => self.member.registration(),
             Step::Ping => self.member.ping(),
+            Step::Ask => self.member.question(),
             Step::Connect | Step::Close => return Outgoing::Close(conn),
         };
         Outgoing::Send { to: Endpoint::Tcp(conn), packet, stamp: None }
@@ -139,9 +158,9 @@ impl Seat {
         self.failure.take()
     }
 
-    /// Whether it is in the group, and how that went.
-    pub(crate) fn tally(&self) -> (bool, MemberTally) {
-        (self.member.is_joined(), self.member.tally())
+    /// Whether it is in the group, how that went, and how well the router's time is known.
+    pub(crate) fn report(&self, now: LocalTime) -> MemberReport {
+        self.member.report(now)
     }
 
     /// Where its router is.

@@ -127,7 +127,7 @@ impl Handler for Edge {
                     self.hub.join(conn);
                 }
             }
-            Heard::Refused(_) | Heard::Routers => {}
+            Heard::Refused(_) | Heard::Routers | Heard::Time => {}
         }
     }
 
@@ -161,11 +161,17 @@ impl Handler for Edge {
             if let Some(why) = seat.failure() {
                 tracing::warn!("{why}");
             }
-            let (joined, tally) = seat.tally();
-            self.hub.set_router(joined, tally);
+            self.hub.set_router(seat.report(now.local));
         }
         let (sim, began) = self.sim;
-        self.hub.tick(sim.wall(began, now));
+        let mut wall = sim.wall(began, now);
+        if let Some((router, begins)) = self.seat.as_mut().and_then(|seat| seat.wall(wall)) {
+            if begins {
+                self.hub.change_wall(router);
+            }
+            wall = router;
+        }
+        self.hub.tick(wall);
     }
 
     fn deadline(&self) -> Option<LocalTime> {

@@ -3,9 +3,13 @@
 //! Sans-io: it is given packets, the ends of connections and the time, and asked what to do next ([`Member::step`]). Works with
 //! tcposcrouter as with `downbeat router`, which it asks for reasons. Not for: sockets, nor what the group's packets mean.
 
+mod time;
+
 use crate::numbers::Numbers;
 use crate::osc::{self, Arg, BundleWriter, Timed, WriteError};
-use downbeat_sync::{LocalTime, Span};
+use downbeat_sync::{LocalTime, Span, SyncState};
+
+pub use time::RouterTime;
 
 /// The router is told so often that somebody is there; as SuperCollider's client does.
 const PING: Span = Span::from_secs(3);
@@ -57,6 +61,8 @@ pub struct Member {
     tally: MemberTally,
     /// Who has written to us alone.
     users: Numbers<Vec<u8>>,
+    /// The router's time, if it is wanted.
+    time: Option<RouterTime>,
 }
 
 /// How far a member has come.
@@ -80,6 +86,8 @@ pub enum Step {
     Register,
     /// Send [`Member::ping`].
     Ping,
+    /// Send [`Member::question`], at once.
+    Ask,
     /// Close the connection, or give up making one, then call [`Member::closed`].
     Close,
 }
@@ -93,6 +101,8 @@ pub enum Heard {
     Refused(String),
     /// Something else of the router's own: who is in the group now, mostly.
     Routers,
+    /// What time it is at the router; we had asked.
+    Time,
     /// For us alone.
     Private {
         /// Whose it is, for [`Member::privately`].
@@ -111,6 +121,17 @@ pub struct MemberTally {
     pub joined: u64,
     /// How often a connection was lost, could not be made, or was refused.
     pub failed: u64,
+}
+
+/// How things stand with a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemberReport {
+    /// Whether it is in the group.
+    pub joined: bool,
+    /// What it counted.
+    pub tally: MemberTally,
+    /// How well the router's time is known, if it is asked for.
+    pub time: Option<SyncState>,
 }
 
 impl Member {
@@ -136,7 +157,14 @@ impl Member {
             reason: None,
             tally: MemberTally::default(),
             users: Numbers::new(USERS),
+            time: None,
         })
+    }
+
+    /// It also asks the router for its time. `id` and `secret` are random numbers.
+    pub fn with_time(mut self, id: u64, secret: u64, now: LocalTime) -> Member {
+        self.time = Some(RouterTime::new(id, secret, now));
+        self
     }
 
     /// What to do as of now; ask until there is nothing more.
@@ -160,13 +188,15 @@ impl Member {
                 self.due = now + ANSWER;
                 Some(Step::Close)
             }
+            State::Joined => self.time.as_mut()?.asks(now).then_some(Step::Ask),
             _ => None,
         }
     }
 
     /// When there is something to do at the latest.
     pub fn deadline(&self) -> LocalTime {
-        self.due
+        let question = self.time.as_ref().filter(|_| self.is_joined()).map(RouterTime::deadline);
+        question.filter(|question| question.is_before(self.due)).unwrap_or(self.due)
     }
 
     /// A connection is made. Returns whether it is wanted: it may have come after it was given up.
@@ -202,6 +232,9 @@ impl Member {
 
     /// What a packet from the router is.
     pub fn hear(&mut self, packet: &[u8], now: LocalTime) -> Heard {
+        if self.time.as_mut().is_some_and(|time| time.hear(packet, now)) {
+            return Heard::Time;
+        }
         let mut messages = osc::read(packet).any_tags();
         let (Some(Ok(timed)), None) = (messages.next(), messages.next()) else { return Heard::Group };
         let address = timed.message.address();
@@ -209,6 +242,9 @@ impl Member {
             self.tally.joined += 1;
             self.pause = PAUSE;
             self.go(State::Joined, now + PING);
+            if let Some(time) = &mut self.time {
+                time.again(now);
+            }
             return Heard::Joined;
         }
         match address {
@@ -251,6 +287,16 @@ impl Member {
         &self.ping
     }
 
+    /// The packet that asks for the time.
+    pub fn question(&self) -> &[u8] {
+        self.time.as_ref().map_or(&[], RouterTime::question)
+    }
+
+    /// The router's time, if it was wanted.
+    pub fn time(&mut self) -> Option<&mut RouterTime> {
+        self.time.as_mut()
+    }
+
     /// Whether it waits for a connection.
     pub fn is_connecting(&self) -> bool {
         self.state == State::Connecting
@@ -261,9 +307,10 @@ impl Member {
         self.state == State::Joined
     }
 
-    /// What it counted.
-    pub fn tally(&self) -> MemberTally {
-        self.tally
+    /// How things stand.
+    pub fn report(&self, now: LocalTime) -> MemberReport {
+        let time = self.time.as_ref().map(|time| time.state(now));
+        MemberReport { joined: self.is_joined(), tally: self.tally, time }
     }
 
     fn go(&mut self, state: State, due: LocalTime) {

@@ -5,6 +5,7 @@
 
 use super::{Hub, Output};
 use crate::endpoint::Endpoint;
+use crate::member::MemberReport;
 use crate::osc::{self, Arg, WriteError};
 use crate::score::{Arrival, TimeForm, Timetags};
 use crate::time_reply::halves;
@@ -201,14 +202,16 @@ impl Hub {
             ("answers_ignored", int(self.tally.answers)),
             ("lost", int(lost.iter().sum())),
         ];
-        let router = self.router.map(|(joined, tally)| {
+        let router = self.router.map(|MemberReport { joined, tally, .. }| {
             [
                 ("router", if joined { "joined" } else { "away" }.into()),
                 ("router_joined", int(tally.joined)),
                 ("router_failed", int(tally.failed)),
             ]
         });
-        let pairs: Vec<_> = pairs.into_iter().chain(router.into_iter().flatten()).collect();
+        let time = self.router.and_then(|router| router.time);
+        let time = time.map(|state| ("router_time", state_name(state).into()));
+        let pairs: Vec<_> = pairs.into_iter().chain(router.into_iter().flatten()).chain(time).collect();
         self.out.pairs(to, "/status/reply", &pairs);
     }
 
@@ -220,11 +223,7 @@ impl Hub {
         let tally = self.session.tally();
         let state = match self.session.state(now) {
             _ if self.session.leads() => "leading",
-            SyncState::Cold => "cold",
-            SyncState::Acquiring => "acquiring",
-            SyncState::Locked => "locked",
-            SyncState::Holdover => "holdover",
-            SyncState::Lost => "lost",
+            state => state_name(state),
         };
         let leader = self.session.leader().to_string();
         let id = self.config.session.id.to_string();
@@ -360,6 +359,16 @@ fn stamps(packets: u64, by_kernel: u64) -> &'static str {
         0 => "none",
         _ if 2 * by_kernel > packets => "kernel",
         _ => "user",
+    }
+}
+
+fn state_name(state: SyncState) -> &'static str {
+    match state {
+        SyncState::Cold => "cold",
+        SyncState::Acquiring => "acquiring",
+        SyncState::Locked => "locked",
+        SyncState::Holdover => "holdover",
+        SyncState::Lost => "lost",
     }
 }
 

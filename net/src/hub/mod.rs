@@ -37,7 +37,7 @@ mod tests;
 use crate::allowance::Allowance;
 use crate::counters::NetCounters;
 use crate::endpoint::{ConnId, Endpoint};
-use crate::member::MemberTally;
+use crate::member::MemberReport;
 use crate::numbers::Numbers;
 use crate::osc;
 use crate::score::{Arrival, Reason, Request, SENDERS, Score, ScoreConfig};
@@ -116,7 +116,7 @@ pub struct Hub {
     /// The connection on which we are in a group, at a router.
     group: Option<ConnId>,
     /// How that stands, for who asks.
-    router: Option<(bool, MemberTally)>,
+    router: Option<MemberReport>,
     /// What a group may still be told of late events.
     lates: Allowance,
     places: Places,
@@ -320,8 +320,8 @@ impl Hub {
     }
 
     /// Tells whether we are in a group at a router, and how that went, for `/status`.
-    pub fn set_router(&mut self, joined: bool, tally: MemberTally) {
-        self.router = Some((joined, tally));
+    pub fn set_router(&mut self, report: MemberReport) {
+        self.router = Some(report);
     }
 
     /// Forgets a connection that is closed.
@@ -356,6 +356,14 @@ impl Hub {
         if self.session.estimate() != self.published {
             self.published = self.session.estimate();
             self.control.publish(self.published);
+        }
+    }
+
+    /// From now on this is the wall clock: the router's. Call it before [`Hub::tick`].
+    pub fn change_wall(&mut self, now: WallAnchor) {
+        if let Some(jump) = self.session.change_wall(now) {
+            tracing::warn!("the router's time is taken: time jumps by {}", jump.by);
+            self.jumped(jump);
         }
     }
 

@@ -1,11 +1,12 @@
 //! The hub with a renderer at the other end of its lane, in virtual time: what it is told, and what it says.
 
 use super::*;
+use crate::member::MemberTally;
 use crate::osc::{Arg, BundleWriter};
 use crate::score::Timetags;
 use downbeat_engine::device::{Format, Host};
 use downbeat_engine::{MAX_CLIPS, Offline, Settings, Streams};
-use downbeat_sync::{Claim, EnsembleTime, Message, PeerId, Ping, Standing};
+use downbeat_sync::{Claim, EnsembleTime, Message, PeerId, Ping, Standing, SyncState};
 use std::net::SocketAddr;
 
 mod gate;
@@ -332,9 +333,16 @@ fn a_group_is_told_what_was_late_but_not_of_every_event() {
     lab.pass(1);
     assert_eq!(lab.said().len(), 31);
     assert_eq!(lab.hub.tally().unanswered, 19);
-    lab.hub.set_router(true, MemberTally { joined: 2, failed: 5 });
+    lab.hub.set_router(MemberReport {
+        joined: true,
+        tally: MemberTally { joined: 2, failed: 5 },
+        time: Some(SyncState::Holdover),
+    });
     let status = &lab.ask(peer(1), "/status", &[])[0].1;
-    assert!(status.ends_with(" router joined router_joined 2 router_failed 5"), "{status}");
+    assert!(
+        status.ends_with(" router joined router_joined 2 router_failed 5 router_time holdover"),
+        "{status}"
+    );
     lab.pass(10_000);
     // One of its users alone, and others nothing.
     let anna = Endpoint::Member(group, 3);

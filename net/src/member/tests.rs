@@ -1,6 +1,8 @@
 //! A member in virtual time.
 
 use super::*;
+use crate::timing::Membership;
+use downbeat_sync::{ClockEstimate, EnsembleTime, Message, Ping, Pong, Standing, WallAnchor};
 
 fn at(millis: i64) -> LocalTime {
     LocalTime::from_ticks(0) + Span::from_millis(millis)
@@ -57,7 +59,7 @@ fn it_is_in_when_its_own_registration_is_answered_and_pings() {
     assert_eq!((member.step(at(3_019)), member.deadline()), (None, at(3_020)));
     assert_eq!(member.step(at(3_020)), Some(Step::Ping));
     assert_eq!(member.deadline(), at(6_020));
-    assert_eq!(member.tally(), MemberTally { joined: 1, failed: 0 });
+    assert_eq!(member.report(at(6_020)).tally, MemberTally { joined: 1, failed: 0 });
 }
 
 #[test]
@@ -71,7 +73,7 @@ fn it_comes_back_soon_and_then_every_two_seconds() {
         assert_eq!(member.step(at(now)), Some(Step::Connect));
         assert_eq!(member.closed(Some("refused"), at(now)), "cannot connect: refused");
     }
-    assert_eq!(member.tally(), MemberTally { joined: 1, failed: 7 });
+    assert_eq!(member.report(at(6_020)).tally, MemberTally { joined: 1, failed: 7 });
     now += 2_000;
     assert_eq!(member.step(at(now)), Some(Step::Connect));
     assert!(member.connected(at(now)));
@@ -162,4 +164,62 @@ fn who_wrote_to_us_alone_is_answered_alone() {
         member.hear(&packet, at(2));
     }
     assert_eq!(member.privately(anna, &answer), None);
+}
+
+/// A router 1,234 s ahead, 10 ms away, answers what a member asks until then (ms). Returns how many questions there were.
+fn tell_the_time(member: &mut Member, from: i64, to: i64) -> usize {
+    let router = Membership { ensemble: "router".into(), key: None };
+    let mut coming: Vec<(i64, Vec<u8>)> = Vec::new();
+    let mut questions = 0;
+    for millis in from..to {
+        if member.step(at(millis)) == Some(Step::Ask) {
+            questions += 1;
+            let Ok(Message::Ping(Ping { standing, nonce })) = router.read(member.question()) else {
+                panic!("it asks")
+            };
+            let there = at(millis + 10);
+            let line =
+                ClockEstimate::new(there, EnsembleTime::from_bits(there.ticks()) + Span::from_secs(1_234));
+            let standing = Standing { line, ..standing };
+            let pong = Pong { standing, nonce, received: there, answered: there, before: None };
+            let mut packet = Vec::new();
+            router.write(&mut packet, &Message::Pong(pong)).unwrap();
+            coming.push((millis + 20, packet));
+        }
+        coming.retain(|(arrival, packet)| {
+            let comes_later = millis < *arrival;
+            assert!(comes_later || member.hear(packet, at(millis)) == Heard::Time);
+            comes_later
+        });
+    }
+    questions
+}
+
+#[test]
+fn it_takes_the_routers_time_when_that_is_known() {
+    let mut member = joined(0).with_time(1, 2, at(0));
+    let host =
+        |millis| WallAnchor { local: at(millis), wall: EnsembleTime::from_bits(5), uncertainty: Span::ZERO };
+    assert!(member.time().is_some_and(|time| time.wall(host(0)).is_none() && !time.begins(at(0))));
+    assert!(tell_the_time(&mut member, 0, 6_000) > 30);
+    let time = member.time().unwrap();
+    assert!(time.is_enough() && !time.is_not_given());
+    assert_eq!(time.state(at(6_000)), SyncState::Locked);
+    assert_eq!((time.begins(at(6_000)), time.begins(at(6_000)), time.is_used()), (true, false, true));
+    let wall = time.wall(host(6_000)).unwrap();
+    let error = wall.wall - (EnsembleTime::from_bits(at(6_000).ticks()) + Span::from_secs(1_234));
+    assert!(error.abs() < Span::from_micros(1) && wall.uncertainty == Span::ZERO, "{wall:?}");
+    // Away for a minute it is less sure, and not new when it is back.
+    let away = time.wall(host(66_000)).unwrap();
+    assert!(away.uncertainty > Span::ZERO && !time.begins(at(66_000)));
+}
+
+#[test]
+fn who_does_not_give_the_time_is_hardly_asked() {
+    let mut member = joined(0).with_time(1, 2, at(0));
+    let asked = (0..30_000).filter(|millis| member.step(at(*millis)) == Some(Step::Ask)).count();
+    assert_eq!(asked, 6);
+    assert!(member.time().unwrap().is_not_given());
+    // Pings have gone on.
+    assert!(member.deadline() - at(30_000) <= PING);
 }
