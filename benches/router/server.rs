@@ -129,6 +129,21 @@ impl Server {
         cpu::of_threads(self.child.id(), |_| true)
     }
 
+    /// Forgets what its memory was at most.
+    pub(crate) fn forget_peak(&self) {
+        let path = format!("/proc/{}/clear_refs", self.child.id());
+        std::fs::write(path, "5").expect("a process may forget the peak of its child");
+    }
+
+    /// Resident memory, at most since that was forgotten [bytes].
+    pub(crate) fn peak(&self) -> f64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
+        kib.map_or(f64::NAN, |kib| kib * 1024.0)
+    }
+
     /// Resident memory [bytes].
     pub(crate) fn resident(&self) -> f64 {
         let path = format!("/proc/{}/smaps_rollup", self.child.id());

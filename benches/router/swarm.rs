@@ -101,6 +101,22 @@ impl Swarm {
         self.adopt(index, own.into());
     }
 
+    /// Reads on from one that slept, until there is an end or nothing comes for a while. Whether there was an end.
+    pub(crate) fn was_cut_off(&mut self, index: usize) -> bool {
+        let Some(stream) = &mut self.links[index].stream else { return true };
+        let mut silent = Instant::now();
+        while silent.elapsed() < Duration::from_millis(500) {
+            match stream.read(&mut self.room) {
+                Ok(1..) => silent = Instant::now(),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Ok(0) | Err(_) => return true,
+            }
+        }
+        false
+    }
+
     fn adopt(&mut self, index: usize, stream: std::net::TcpStream) {
         stream
             .set_nodelay(true)
