@@ -34,7 +34,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("jack", &["engine/src/device/"]),
     ("thread_priority", &["engine/src/device/"]),
     // Wide instructions.
-    ("pulp", &["engine/src/", "sync/src/estimator/sums.rs"]),
+    ("pulp", &["engine/src/", "sync/src/estimator/edge.rs", "sync/src/estimator/sums.rs"]),
     // What crosses between threads.
     (
         "rtrb",
