@@ -44,6 +44,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
             "engine/src/feeder.rs",
             "engine/src/recorder.rs",
             "engine/src/device/",
+            "bin/router/hasher.rs",
         ],
     ),
     ("ringbuf", &["engine/src/stream.rs", "engine/src/feeder.rs", "engine/src/recorder.rs"]),

@@ -1,7 +1,7 @@
 //! [`Flow`]: groups on a server in which one sends and the others receive, as fast as they can or at a steady rate.
 
 use crate::dialect::Dialect;
-use crate::report::{cpu, quantile, unless_quick};
+use crate::report::{cpu, quantile};
 use crate::server::{Kind, Server};
 use crate::swarm::Swarm;
 use downbeat_net::osc::{self, Arg};

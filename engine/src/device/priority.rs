@@ -6,8 +6,8 @@ use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::unistd::Uid;
 use thread_priority::{
-    RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
-    thread_native_id,
+    NormalThreadSchedulePolicy, RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id,
 };
 
 /// SCHED_FIFO priority of a thread that calls the renderer [1 to 99]: above the kernel's interrupt threads (50), for a
@@ -54,6 +54,13 @@ pub fn raise_this_thread(priority: i32) -> Grant {
         Ok(()) => Grant::Granted,
         Err(_) => Grant::Refused,
     }
+}
+
+/// Lets the calling thread have what processor time no other wants, and a little of the rest: for long work that nobody's
+/// sound waits for. Returns whether the kernel agreed.
+pub fn lower_this_thread() -> bool {
+    let batch = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
+    set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, batch).is_ok()
 }
 
 /// Locks the process's memory as it is used, now and later, so that the audio thread never waits for a page that was
