@@ -192,14 +192,14 @@ impl Estimator {
                 self.doubted += 1;
                 return Verdict::Doubted;
             }
-            Judgement::Lower => {
+            Judgement::Lower | Judgement::Move if judgement == Judgement::Lower || !self.has_stepped() => {
                 for stamps in self.gate.take_dissent() {
                     self.push(&stamps);
                 }
                 self.next_fit = 0.0;
                 Verdict::Used
             }
-            Judgement::Move => {
+            Judgement::Lower | Judgement::Move => {
                 self.moved();
                 Verdict::Moved
             }
@@ -317,6 +317,28 @@ impl Estimator {
         self.bound = [0, 1].map(|side| self.clouds[side].hard_limit(&line, side, HARD_CURVE));
         self.line = Some(line);
         self.next_fit = now + (span / FITS_PER_WINDOW).min(WINDOW / FITS_PER_WINDOW);
+    }
+
+    /// Whether dissenters that should make the clock another one may: else it is only the line that is wrong. Either their hard
+    /// intervals leave no place to the offset together with those of the window; or, in a window that knows its network, whatever
+    /// came since the first of them is as late one way as they are early the other.
+    fn has_stepped(&self) -> bool {
+        let Some(line) = &self.line else { return true };
+        let is_grown = self.clouds[0].x.len() >= GROWN;
+        if let Some((early, side, since)) = self.gate.earliest(line).filter(|_| is_grown) {
+            let cloud = &self.clouds[1 - side];
+            let begin = cloud.x.partition_point(|x| *x < since);
+            let stamps = cloud.x[begin..].iter().zip(&cloud.y[begin..]);
+            if stamps.clone().all(|(x, y)| line.residual(1 - side, *x, *y) > 0.5 * early) {
+                return true;
+            }
+        }
+        let slack = gate::TOLERANCE + 4.0 * line.rate_sigma * self.span();
+        let least = [0, 1].map(|side| {
+            let window = self.clouds[side].limits(line, side).into_iter();
+            window.chain(self.gate.limits(line, side)).fold(f64::INFINITY, f64::min)
+        });
+        least[0] + least[1] < -slack
     }
 
     /// Takes wrong stamps out of clouds that are too young for the gate to know them. Says whether there were any.

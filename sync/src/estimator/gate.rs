@@ -104,6 +104,25 @@ impl Gate {
         other < -0.5 * early
     }
 
+    /// How early the dissenters are at most, which way, and since when there are any.
+    pub(super) fn earliest(&self, line: &Line) -> Option<(Seconds, usize, Seconds)> {
+        let (first, _) = self.dissent.first()?;
+        let earliest = [0, 1].map(|side| {
+            let early =
+                self.dissent.iter().map(|(stamps, _)| -line.residual(side, stamps.x[side], stamps.y[side]));
+            early.fold(f64::NEG_INFINITY, f64::max)
+        });
+        let side = usize::from(earliest[1] > earliest[0]);
+        Some((earliest[side], side, first.x[0]))
+    }
+
+    /// What each dissenter bounds this direction's offset by from above, see [`super::line::Cloud::limits`].
+    pub(super) fn limits(&self, line: &Line, side: usize) -> impl Iterator<Item = Seconds> {
+        self.dissent
+            .iter()
+            .map(move |(stamps, _)| line.residual(side, stamps.x[side], stamps.y[side]) + line.edge(side))
+    }
+
     /// The stamps that made [`Judgement::Move`] or [`Judgement::Lower`].
     pub(super) fn take_dissent(&mut self) -> Vec<Stamps> {
         std::mem::take(&mut self.dissent).into_iter().map(|(stamps, _)| stamps).collect()

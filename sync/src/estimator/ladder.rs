@@ -34,7 +34,7 @@ const BETTER: f64 = 1.1;
 /// Distances from rung to rung shrink by a factor between these: what a floor of the softest and the hardest kind does.
 const SHRINK: (f64, f64) = (1.12, 2.2);
 /// How far the true edge lies below the lowest rung's is underestimated by about this factor where floors are soft.
-const UNSEEN: f64 = 2.5;
+const UNSEEN: f64 = 4.0;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]

@@ -16,6 +16,12 @@ const BURST: u32 = 25;
 const BURST_INTERVAL: Span = Span::from_millis(20);
 /// A burst after a gap or a step.
 const SHORT_BURST: u32 = 12;
+/// A leader is asked in a burst for longer while the fastest answers are too few to tell what the network takes at its best, but
+/// not for more than so many questions: a radio that saves power holds back four of five answers.
+const LONGER: u32 = 75;
+/// They are enough when so many took no more than this many times the fastest.
+const FASTEST: usize = 6;
+const ALIKE: i64 = 2;
 /// After the burst, until the clocks' drift is known well.
 const EAGER_INTERVAL: Span = Span::from_millis(125);
 const EAGER: Span = Span::from_secs(10);
@@ -81,8 +87,11 @@ pub(super) struct Peer {
     pub(super) waiting: Option<Waiting>,
     /// What it was answered last.
     told: Option<Told>,
-    /// Questions left of a burst.
+    /// Questions left of a burst, and those that may be added to it.
     burst: u32,
+    longer: u32,
+    /// The fastest round trips since it began, ascending.
+    fastest: [Span; FASTEST],
     /// When it became known; then when it began to be asked.
     known: LocalTime,
     since: LocalTime,
@@ -111,6 +120,8 @@ impl Peer {
             waiting: None,
             told: None,
             burst: 0,
+            longer: 0,
+            fastest: [Span::MAX; FASTEST],
             known: now,
             since: now,
             next: now,
@@ -204,11 +215,13 @@ impl Peer {
             self.next = now;
         }
         if use_ != Use::None {
-            self.burst = if use_ == Use::Leader { BURST } else { SHORT_BURST };
             self.asked.clear();
             self.next = now;
         }
         self.use_ = use_;
+        if use_ != Use::None {
+            self.begin_burst(if use_ == Use::Leader { BURST } else { SHORT_BURST });
+        }
     }
 
     /// Asks it a few questions, if it is not being asked already: it may be the better leader, if it lives.
@@ -230,7 +243,13 @@ impl Peer {
             return None;
         }
         let interval = self.interval(now);
-        self.burst = self.burst.saturating_sub(1);
+        if self.burst > 0 {
+            self.burst -= 1;
+        } else if self.is_told_enough() {
+            self.longer = 0;
+        } else {
+            self.longer -= 1;
+        }
         let dither = DITHER * interval.as_secs_f64() * (nonce >> 40) as f64 / f64::from(1u32 << 24);
         self.next = now + interval + Span::from_secs_f64(dither);
         if self.asked.len() == ASKED {
@@ -271,6 +290,7 @@ impl Peer {
         let [received, answered] =
             [pong.received, pong.answered].map(|at| EnsembleTime::from_bits(at.ticks()));
         let exchange = Exchange { asked: asked.said(), received, answered, returned: now };
+        self.time((now - asked.said()) - (answered - received));
         let was_away = self.estimator.state(now) == SyncState::Holdover;
         let mut has_moved = self.finish(pong.before);
         if pong.before.is_some() && self.can_wait(&exchange) {
@@ -286,9 +306,32 @@ impl Peer {
 
     /// There is something to find out: asks in a burst.
     pub(super) fn hurry(&mut self, now: LocalTime) {
-        self.burst = self.burst.max(SHORT_BURST);
+        if self.burst < SHORT_BURST {
+            self.begin_burst(SHORT_BURST);
+        }
         let soon = now + BURST_INTERVAL;
         self.next = if self.next.is_before(soon) { self.next } else { soon };
+    }
+
+    fn begin_burst(&mut self, questions: u32) {
+        self.burst = questions;
+        self.longer = if self.use_ == Use::Leader { LONGER } else { 0 };
+        self.fastest = [Span::MAX; FASTEST];
+    }
+
+    /// Takes note of a round trip.
+    fn time(&mut self, trip: Span) {
+        let place = self.fastest.partition_point(|fastest| *fastest <= trip);
+        if place < FASTEST {
+            self.fastest.copy_within(place..FASTEST - 1, place + 1);
+            self.fastest[place] = trip;
+        }
+    }
+
+    /// Whether a burst has shown what the network takes at its best, or may not go on for longer.
+    fn is_told_enough(&self) -> bool {
+        let [fastest, .., last] = self.fastest;
+        self.longer == 0 || (last < Span::MAX && last.ticks() <= fastest.ticks().saturating_mul(ALIKE))
     }
 
     /// The question of this nonce left at this time.
@@ -347,7 +390,7 @@ impl Peer {
     }
 
     fn interval(&self, now: LocalTime) -> Span {
-        if self.burst > 0 {
+        if self.burst > 0 || !self.is_told_enough() {
             return BURST_INTERVAL;
         }
         match self.use_ {

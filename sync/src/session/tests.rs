@@ -55,6 +55,46 @@ fn asked(session: &mut Session, now: WallAnchor) -> Vec<SocketAddr> {
     said(session, now).into_iter().filter_map(asked).collect()
 }
 
+#[test]
+fn a_leader_whose_answers_are_held_back_is_asked_in_a_burst_for_longer() {
+    // Up 1 ms; back as long, or for nine of ten answers up to 91 ms longer.
+    let questions = |holds: bool| {
+        let (mut session, now) = (session(2), wall(0));
+        session.handle(now.local, address(1), &hello(1, 1));
+        let mut coming: Vec<(i64, Message)> = Vec::new();
+        let mut asked = 0;
+        for millis in 0..5_000 {
+            let now = wall(millis);
+            for output in said(&mut session, now) {
+                let Output::Send { message: Message::Ping(ping), .. } = output else { continue };
+                asked += 1;
+                let Message::Hello(hello) = hello(1, 1) else { unreachable!("it is a hello") };
+                let there = (now.local + Span::from_millis(1), now.local + Span::from_millis(1));
+                let pong = Pong {
+                    standing: hello.standing,
+                    nonce: ping.nonce,
+                    received: there.0,
+                    answered: there.1,
+                    before: None,
+                };
+                let held = if holds && asked % 10 > 0 { 20 + asked * 37 % 71 } else { 0 };
+                coming.push((millis + 2 + held, Message::Pong(pong)));
+            }
+            coming.retain(|(at, pong)| {
+                if *at <= millis {
+                    session.handle(wall(millis).local, address(1), pong);
+                }
+                *at > millis
+            });
+        }
+        asked
+    };
+    let [alike, held] = [false, true].map(questions);
+    // A question in 20 ms instead of one in 125, until a sixth fast one is back.
+    assert!((50..=75).contains(&alike), "{alike}");
+    assert!((alike + 20..=alike + 40).contains(&held), "{alike} {held}");
+}
+
 /// Lets `two` hear and answer what `one` says, for so many steps of 10 ms from `from` (ms) on; 1 ms each way.
 fn converse(one: &mut Session, two: &mut Session, from: i64, steps: i64) {
     converse_as(one, two, from, steps, [Host::default(); 2], |_| {});

@@ -35,7 +35,7 @@ impl Trial {
         };
         let mut link = Link::new(scenario.profile, scenario.faults, seed);
         let mut poller = Poller::new(polling);
-        let mut t = BEGIN;
+        let (mut t, mut heard) = (BEGIN, 0);
         while t < BEGIN + scenario.seconds {
             let before = trial.exchanges.len();
             for received in link.pass(t, Way::Up) {
@@ -46,9 +46,17 @@ impl Trial {
                 }
             }
             let answers = trial.exchanges[before..].iter().map(|(returned, _)| *returned);
-            t = poller.next(t, answers.min_by(f64::total_cmp));
+            let next = poller.next(t, answers.min_by(f64::total_cmp));
+            // What comes back until then is known by then.
+            trial.exchanges[heard..].sort_by(|(a, _), (b, _)| a.total_cmp(b));
+            while let Some((_, exchange)) =
+                trial.exchanges.get(heard).filter(|(returned, _)| *returned <= next)
+            {
+                poller.hear(exchange);
+                heard += 1;
+            }
+            t = next;
         }
-        trial.exchanges.sort_by(|(a, _), (b, _)| a.total_cmp(b));
         trial
     }
 
