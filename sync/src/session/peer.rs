@@ -304,6 +304,19 @@ impl Peer {
         Some(has_moved)
     }
 
+    /// Whether this is a question whose answer is awaited.
+    pub(super) fn has_asked(&self, nonce: u64) -> bool {
+        self.asked.iter().any(|(asked, _)| *asked == nonce)
+    }
+
+    /// Somebody else is there now, whose clock nothing is known of.
+    pub(super) fn renew(&mut self, now: LocalTime) {
+        self.estimator = Estimator::new(RateBelief::default());
+        self.waiting = None;
+        self.since = now;
+        self.hurry(now);
+    }
+
     /// There is something to find out: asks in a burst.
     pub(super) fn hurry(&mut self, now: LocalTime) {
         if self.burst < SHORT_BURST {

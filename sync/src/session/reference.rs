@@ -15,6 +15,8 @@ const KNOCK: Span = Span::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Reference {
     peer: Peer,
+    /// The time as the server before gave it, until this one's is known.
+    before: Option<ClockEstimate>,
     id: PeerId,
     secret: u64,
     questions: u64,
@@ -35,6 +37,7 @@ impl Reference {
         peer.set_use(Use::Leader, RateBelief::default(), now);
         Reference {
             peer,
+            before: None,
             id,
             secret,
             questions: 0,
@@ -64,12 +67,21 @@ impl Reference {
 
     /// Takes an answer that came at `now`. Says whether it is one to a question of ours.
     pub fn answer(&mut self, pong: &Pong, now: LocalTime) -> bool {
+        let is_another = self.answers > 0 && pong.standing.id != self.peer.standing.id;
+        if is_another && self.peer.has_asked(pong.nonce) {
+            // What was learned is about the local clock of the other one; with this one's line it gives no time.
+            self.before = self.estimate(now);
+            self.peer.renew(now);
+        }
         if self.peer.answer(pong, now).is_none() {
             return false;
         }
         self.peer.standing = pong.standing;
         self.answers += 1;
         self.unanswered = 0;
+        if self.state(now) == SyncState::Locked {
+            self.before = None;
+        }
         if !self.is_there {
             self.is_there = true;
             self.peer.hurry(now);
@@ -91,12 +103,13 @@ impl Reference {
         }
     }
 
-    /// Local time to that host's.
+    /// Local time to that host's. Where another host now answers, or the same was started anew, it goes on as it was until that
+    /// one's time is known well.
     pub fn estimate(&self, now: LocalTime) -> Option<ClockEstimate> {
-        self.peer.estimate(now)
+        self.before.map(|before| before.anchored_at(now)).or_else(|| self.peer.estimate(now))
     }
 
-    /// How good that is.
+    /// How well the time of the host that answers is known.
     pub fn state(&self, now: LocalTime) -> SyncState {
         self.peer.estimator().state(now)
     }
@@ -200,5 +213,36 @@ mod tests {
         assert_eq!((reference.ask(at(1_000)), reference.deadline()), (None, at(5_000)));
         reference.again(at(1_000));
         assert!(reference.ask(at(1_000)).is_some());
+    }
+
+    #[test]
+    fn another_server_with_a_clock_of_its_own_does_not_shake_the_time() {
+        let mut reference = Reference::new(PeerId(1), 7, at(0));
+        talk(&mut reference, 0, 20_000);
+        reference.again(at(20_000));
+        // Started anew on a host that was booted an hour later, and gives the same time.
+        let booted = Span::from_secs(3_600);
+        let mut coming: Vec<(Pong, LocalTime)> = Vec::new();
+        for millis in 20_000..40_000 {
+            let now = at(millis);
+            if let Some(ping) = reference.ask(now) {
+                let (mut pong, arrival) = answer(&ping, now);
+                let line = pong.standing.line;
+                pong.standing.id = PeerId(10);
+                pong.standing.line =
+                    ClockEstimate::new(pong.received - booted, line.ensemble_at(pong.received));
+                pong.received = pong.received - booted;
+                pong.answered = pong.answered - booted;
+                coming.push((pong, arrival));
+            }
+            coming.retain(|(pong, arrival)| {
+                let comes_later = now.is_before(*arrival);
+                assert!(comes_later || reference.answer(pong, *arrival));
+                comes_later
+            });
+            let estimate = reference.estimate(now).expect("it goes on");
+            let error = estimate.ensemble_at(now) - time(now);
+            assert!(error.abs() < Span::from_micros(10), "{millis}: {error}");
+        }
     }
 }
