@@ -121,7 +121,7 @@ fn enter(link: &mut Link, identity: &Identity, args: &GroupArgs, clock: Clock) -
     if member.is_joined() {
         learn_the_time(link, &mut member, clock)?;
         Ok(member)
-    } else if clock.now() - start < ANSWER {
+    } else if link.is_closed() {
         let why = printable(member.closed(None, clock.now()).as_bytes());
         Err(anyhow::Error::msg(why)).with_context(wanted)
     } else {
@@ -149,6 +149,9 @@ fn learn_the_time(link: &mut Link, member: &mut Member, clock: Clock) -> anyhow:
                 _ => ControlFlow::Continue(()),
             })
         })?;
+        if link.is_closed() {
+            bail!(member.closed(None, clock.now()));
+        }
     }
     Ok(())
 }

@@ -129,7 +129,7 @@ impl Target {
                 Wire::Tcp { stream, framing, splitter: Box::new(Splitter::new(DEFAULT_LIMIT)) }
             }
         };
-        Ok(Link { target: self.clone(), wire })
+        Ok(Link { target: self.clone(), wire, is_closed: false })
     }
 
     /// Looks the host up and connects to it, whatever the transport.
@@ -144,7 +144,7 @@ impl Target {
         }
         let (socket, to) = first_that_works(&self.addresses()?, |address| Ok((any_udp(address)?, *address)))
             .with_context(|| format!("cannot send to {self}"))?;
-        Ok(Link { target: self.clone(), wire: Wire::Wide(socket, to) })
+        Ok(Link { target: self.clone(), wire: Wire::Wide(socket, to), is_closed: false })
     }
 
     fn addresses(&self) -> anyhow::Result<Vec<SocketAddr>> {
@@ -163,6 +163,8 @@ impl Target {
 pub(crate) struct Link {
     target: Target,
     wire: Wire,
+    /// The other side of a stream has said all it wanted to.
+    is_closed: bool,
 }
 
 enum Wire {
@@ -196,7 +198,12 @@ impl Link {
         sent.with_context(|| format!("cannot send {} bytes to {}", packet.len(), self.target))
     }
 
-    /// Hands every packet that comes back within `wait` to `take`, until that breaks off.
+    /// Whether nothing will come back any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// Hands every packet that comes back within `wait` to `take`, until that breaks off or the other side closes.
     pub(crate) fn receive(
         &mut self,
         clock: Clock,
@@ -274,6 +281,7 @@ impl Link {
         };
         let Wire::Tcp { splitter, .. } = &mut self.wire else { return take(bytes) };
         if bytes.is_empty() {
+            self.is_closed = true;
             return Ok(ControlFlow::Break(()));
         }
         let (mut input, mut enough) = (bytes, false);

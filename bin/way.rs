@@ -139,6 +139,10 @@ impl Way {
                 }
                 Ok(if known { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             })?;
+            if self.link.is_closed() && !known {
+                why = why.or_else(|| Some("the other side has closed the connection".to_owned()));
+                break;
+            }
         }
         match why {
             _ if known => Ok(()),

@@ -5,7 +5,7 @@
 use crate::lab::{Lab, PATIENCE, Process, clicks, osc, read_wav};
 use rosc::OscType;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 
 /// A running router.
@@ -250,6 +250,9 @@ fn a_router_that_does_not_tell_the_time_is_told_of() {
                     panic!("it says who")
                 };
                 original.send(&osc::message(&format!("/oscrouter/register/{name}/{id}"), []));
+                if name == "brief" {
+                    original.0.shutdown(Shutdown::Write).expect("it is connected");
+                }
                 // Like tcposcrouter, it knows nothing of the rest.
                 let mut rest = Vec::new();
                 let _ = original.0.read_to_end(&mut rest);
@@ -259,6 +262,10 @@ fn a_router_that_does_not_tell_the_time_is_told_of() {
     let output = lab.run(["send", &format!("router://{place}"), "--router-time", "--in", "1s", "/click"]);
     assert_eq!(output.code, Some(1));
     assert!(output.stderr.contains("does not tell the time"), "{}", output.stderr);
+    let target = format!("router://{place}");
+    let output = lab.run(["send", &target, "--user", "brief", "--router-time", "--in", "1s", "/click"]);
+    assert_eq!(output.code, Some(1));
+    assert!(output.stderr.contains("has closed the connection"), "{}", output.stderr);
     lab.write("key", "a secret of sixteen bytes and more");
     for (flags, says) in [
         (&["node", "--router-time"][..], "--router"),
