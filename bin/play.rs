@@ -10,11 +10,14 @@ use crate::{group, key, stop};
 use anyhow::{Context, bail};
 use downbeat_net::member::Member;
 use downbeat_net::{Key, MAX_DATAGRAM, osc};
-use downbeat_sync::{Clock, EnsembleTime, Span};
+use downbeat_sync::{Clock, EnsembleTime, LocalTime, Span};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
 /// Who plays, in a group.
 const USER: &str = "downbeat-play";
+
+/// The shortest pause between two looks at what the targets say.
+const SHORTEST: Span = Span::from_millis(1);
 
 /// Sends the score, until its end or Ctrl-C.
 pub(crate) fn run(args: PlayArgs) -> anyhow::Result<()> {
@@ -45,11 +48,11 @@ pub(crate) fn run(args: PlayArgs) -> anyhow::Result<()> {
         rfc3339(zero)
     ));
     for bundle in score.bundles() {
-        let time = || {
+        let look = || {
             players.iter_mut().for_each(Player::keep_in_time);
-            wall(&mut players, clock)
+            (wall(&mut players, clock), rest(&players, clock.now()))
         };
-        if !wait_until(zero + bundle.at - args.lead, time, &stopped) {
+        if !wait_until(zero + bundle.at - args.lead, look, &stopped) {
             players.iter_mut().for_each(Player::cancel);
             players.into_iter().for_each(Player::leave);
             bail!("stopped before the end; the targets were asked to forget what was sent ahead");
@@ -68,15 +71,26 @@ fn wall(players: &mut [Player], clock: Clock) -> EnsembleTime {
     group::wall(member.filter_map(|member| member.time().is_some().then_some(member)).next(), clock)
 }
 
-/// Waits for a time, looking at the clock anew each time, so that no error adds up. `false` if stopped.
-fn wait_until(time: EnsembleTime, mut now: impl FnMut() -> EnsembleTime, stopped: &Receiver<()>) -> bool {
+/// How long nobody has to look what the targets say.
+fn rest(players: &[Player], now: LocalTime) -> Span {
+    let looks = players.iter().filter_map(|player| player.member.as_ref());
+    looks.map(|member| member.next_look(now) - now).fold(ANEW, Span::min).max(SHORTEST)
+}
+
+/// Waits for a time, looking at the clock anew each time, so that no error adds up; `look` tells what it says, and for how long
+/// that is enough. `false` if stopped.
+fn wait_until(
+    time: EnsembleTime,
+    mut look: impl FnMut() -> (EnsembleTime, Span),
+    stopped: &Receiver<()>,
+) -> bool {
     loop {
-        let ahead = time - now();
+        let (now, rest) = look();
+        let ahead = time - now;
         if ahead <= Span::ZERO {
             return stopped.try_recv().is_err();
         }
-        let rest = if ahead < ANEW { ahead } else { ANEW };
-        match stopped.recv_timeout(rest.into()) {
+        match stopped.recv_timeout(ahead.min(rest).into()) {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(RecvTimeoutError::Disconnected) => return false,
         }

@@ -13,6 +13,8 @@ pub use time::RouterTime;
 
 /// The router is told so often that somebody is there; as SuperCollider's client does.
 const PING: Span = Span::from_secs(3);
+/// How often to look whether an answer about the time has come.
+const LOOK: Span = Span::from_millis(1);
 /// Making a connection may take so long, name and all.
 const CONNECT: Span = Span::from_secs(15);
 /// The answer to a registration may take so long: passwords are hashed on purpose slowly.
@@ -197,6 +199,14 @@ impl Member {
     pub fn deadline(&self) -> LocalTime {
         let question = self.time.as_ref().filter(|_| self.is_joined()).map(RouterTime::deadline);
         question.filter(|question| question.is_before(self.due)).unwrap_or(self.due)
+    }
+
+    /// When to read what has come, for those whom nobody tells of it: an answer about the time counts as having come when it is
+    /// read, so while one is awaited that is in a millisecond; else it is when there is something to do.
+    pub fn next_look(&self, now: LocalTime) -> LocalTime {
+        let is_awaited = self.is_joined() && self.time.as_ref().is_some_and(|time| time.awaits(now));
+        let (soon, due) = (now + LOOK, self.deadline());
+        if is_awaited && soon.is_before(due) { soon } else { due }
     }
 
     /// A connection is made. Returns whether it is wanted: it may have come after it was given up.

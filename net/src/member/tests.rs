@@ -223,3 +223,49 @@ fn who_does_not_give_the_time_is_hardly_asked() {
     // Pings have gone on.
     assert!(member.deadline() - at(30_000) <= PING);
 }
+
+#[test]
+fn who_only_looks_now_and_then_knows_the_time_as_well() {
+    let router = Membership { ensemble: "router".into(), key: None };
+    let mut member = joined(0).with_time(1, 2, at(0));
+    let ahead = Span::from_secs(1_234);
+    let mut coming: Vec<(LocalTime, Vec<u8>)> = Vec::new();
+    let (mut now, mut looks) = (at(0), 0);
+    while now.is_before(at(300_000)) {
+        looks += 1;
+        coming.retain(|(arrival, packet)| {
+            let comes_later = now.is_before(*arrival);
+            assert!(comes_later || member.hear(packet, now) == Heard::Time);
+            comes_later
+        });
+        while let Some(step) = member.step(now) {
+            if step != Step::Ask {
+                continue;
+            }
+            let Ok(Message::Ping(Ping { standing, nonce })) = router.read(member.question()) else {
+                panic!("it asks")
+            };
+            let there = now + Span::from_millis(20);
+            let line = ClockEstimate::new(there, EnsembleTime::from_bits(there.ticks()) + ahead);
+            let pong = Pong {
+                standing: Standing { line, ..standing },
+                nonce,
+                received: there,
+                answered: there,
+                before: None,
+            };
+            let mut packet = Vec::new();
+            router.write(&mut packet, &Message::Pong(pong)).unwrap();
+            coming.push((there + Span::from_millis(20), packet));
+        }
+        // What else they do keeps them for a second at most.
+        let (next, latest) = (member.next_look(now), now + Span::from_secs(1));
+        now = if next.is_before(latest) { next.later(now) } else { latest };
+    }
+    let wall = WallAnchor { local: now, wall: EnsembleTime::from_bits(5), uncertainty: Span::ZERO };
+    let error =
+        member.time().unwrap().wall(wall).unwrap().wall - (EnsembleTime::from_bits(now.ticks()) + ahead);
+    // Half of what lies between two looks.
+    assert!(error.abs() < Span::from_micros(500), "{error}");
+    assert!(looks < 80_000, "{looks}");
+}

@@ -54,6 +54,10 @@ impl RouterTime {
         self.reference.again(now);
     }
 
+    pub(super) fn awaits(&self, now: LocalTime) -> bool {
+        self.reference.awaits(now)
+    }
+
     pub(super) fn deadline(&self) -> LocalTime {
         self.reference.deadline()
     }

@@ -23,8 +23,9 @@ pub struct Reference {
     answers: u64,
     /// It was heard a moment ago, so that more questions are worth while.
     is_there: bool,
-    /// Questions since the last answer.
+    /// Questions since the last answer, and when the newest was asked.
     unanswered: u32,
+    asked: LocalTime,
     next_knock: LocalTime,
 }
 
@@ -44,6 +45,7 @@ impl Reference {
             answers: 0,
             is_there: false,
             unanswered: 0,
+            asked: now,
             next_knock: now,
         }
     }
@@ -62,6 +64,7 @@ impl Reference {
         self.questions += 1;
         let ping = self.peer.ask(now, super::draw(self.secret, self.questions), standing(self.id, now))?;
         self.unanswered = self.unanswered.saturating_add(1);
+        self.asked = now;
         Some(ping)
     }
 
@@ -93,6 +96,11 @@ impl Reference {
     pub fn again(&mut self, now: LocalTime) {
         self.is_there = false;
         self.next_knock = now;
+    }
+
+    /// Whether an answer may come just now. It counts as having come when it is read, so look often.
+    pub fn awaits(&self, now: LocalTime) -> bool {
+        self.unanswered > 0 && now - self.asked <= PATIENCE
     }
 
     /// When the next question is due.
@@ -213,6 +221,16 @@ mod tests {
         assert_eq!((reference.ask(at(1_000)), reference.deadline()), (None, at(5_000)));
         reference.again(at(1_000));
         assert!(reference.ask(at(1_000)).is_some());
+    }
+
+    #[test]
+    fn an_answer_is_awaited_until_it_comes_or_is_too_late() {
+        let mut reference = Reference::new(PeerId(1), 7, at(0));
+        assert!(!reference.awaits(at(0)));
+        let ping = reference.ask(at(0)).expect("it knocks");
+        let (pong, arrival) = answer(&ping, at(0));
+        assert!(reference.awaits(arrival) && reference.awaits(at(2_000)) && !reference.awaits(at(2_001)));
+        assert!(reference.answer(&pong, arrival) && !reference.awaits(arrival));
     }
 
     #[test]
