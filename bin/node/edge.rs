@@ -119,7 +119,8 @@ impl Handler for Edge {
         match seat.hear(packet, arrival) {
             Heard::Group => self.hub.handle(arrival, from, packet),
             Heard::Private { from: user, packet } => {
-                let from = from.conn().map_or(from, |conn| Endpoint::Member(conn, user));
+                let user = user.and_then(|user| Some(Endpoint::Member(from.conn()?, user)));
+                let from = user.unwrap_or(from);
                 self.hub.handle(arrival, from, &packet);
             }
             Heard::Joined => {

@@ -30,6 +30,8 @@ const PRIVATE: &str = "/oscrouter/private";
 const ERROR: &[u8] = b"/oscrouter/error";
 /// Users that have written to us and are known by a number. Of more, the first are forgotten.
 const USERS: usize = 1_024;
+/// No longer name is remembered (bytes): `downbeat router` lets nobody in who has one, others might.
+const LONGEST_NAME: usize = 255;
 /// Where the router's own messages stand.
 const OWN: &[u8] = b"/oscrouter/";
 
@@ -107,8 +109,8 @@ pub enum Heard {
     Time,
     /// For us alone.
     Private {
-        /// Whose it is, for [`Member::privately`].
-        from: u32,
+        /// Whose it is, for [`Member::privately`]; `None` if that name is too long to be remembered.
+        from: Option<u32>,
         /// The packet as if it had been sent to the group.
         packet: Vec<u8>,
     },
@@ -267,7 +269,10 @@ impl Member {
                 Heard::Refused(reason)
             }
             _ if address == PRIVATE.as_bytes() => match private(&timed, packet) {
-                Some((from, packet)) => Heard::Private { from: self.users.number(from), packet },
+                Some((from, packet)) => {
+                    let from = (from.len() <= LONGEST_NAME).then(|| self.users.number(from));
+                    Heard::Private { from, packet }
+                }
                 None => Heard::Routers,
             },
             _ if address.starts_with(OWN) => Heard::Routers,

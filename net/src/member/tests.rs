@@ -125,14 +125,14 @@ fn what_the_router_says_is_told_from_what_the_group_says() {
     let private =
         message("/oscrouter/private", &["anna".into(), "/play".into(), "kick".into(), Arg::Float(0.5)]);
     let plain = message("/play", &["kick".into(), Arg::Float(0.5)]);
-    assert_eq!(hear(&private), Heard::Private { from: 0, packet: plain.clone() });
+    assert_eq!(hear(&private), Heard::Private { from: Some(0), packet: plain.clone() });
     let bundled = |packet: &[u8]| {
         let mut out = Vec::new();
         BundleWriter::new(&mut out, 0xe9b1_1200_8000_0000).packet(packet).unwrap();
         out
     };
     let heard = hear(&bundled(&private));
-    assert_eq!(heard, Heard::Private { from: 0, packet: bundled(&plain) }, "its time is kept");
+    assert_eq!(heard, Heard::Private { from: Some(0), packet: bundled(&plain) }, "its time is kept");
     assert_eq!((unwrapped(&private), unwrapped(&plain)), (Some(plain.clone()), None));
     assert_eq!(hear(&bundled(&plain)), Heard::Group);
     assert_eq!(hear(&message("/oscrouter/private", &["anna".into()])), Heard::Routers);
@@ -148,8 +148,10 @@ fn who_wrote_to_us_alone_is_answered_alone() {
             other => panic!("{other:?}"),
         }
     };
-    let [anna, bert] = ["anna", "bert"].map(&mut hear);
-    assert_eq!((hear("anna"), anna == bert), (anna, false));
+    let [anna, bert] = ["anna", "bert"].map(|name| hear(name).expect("it is remembered"));
+    assert_eq!((hear("anna"), anna == bert), (Some(anna), false));
+    let names = ["x".repeat(255), "x".repeat(256)].map(|name| hear(&name).is_some());
+    assert_eq!(names, [true, false], "a thousand long names would be gigabytes");
     let answer = message("/error", &["/status".into(), Arg::Int(7), Arg::Time(8)]);
     let private = |user: &str| {
         let words = [user.into(), "/error".into(), "/status".into(), Arg::Int(7), Arg::Time(8)];
