@@ -55,14 +55,12 @@ impl Reference {
         if self.is_there && self.peer.silent(now) > PATIENCE {
             self.is_there = false;
         }
-        if !self.is_there {
-            if now.is_before(self.next_knock) {
-                return None;
-            }
-            self.next_knock = now + KNOCK;
+        if now.is_before(self.deadline()) {
+            return None;
         }
         self.questions += 1;
         let ping = self.peer.ask(now, super::draw(self.secret, self.questions), standing(self.id, now))?;
+        self.next_knock = now + KNOCK;
         self.unanswered = self.unanswered.saturating_add(1);
         self.asked = now;
         Some(ping)
@@ -107,7 +105,8 @@ impl Reference {
     pub fn deadline(&self) -> LocalTime {
         match self.peer.deadline() {
             Some(next) if self.is_there => next,
-            _ => self.next_knock,
+            Some(next) => self.next_knock.later(next),
+            None => self.next_knock,
         }
     }
 
@@ -221,6 +220,18 @@ mod tests {
         assert_eq!((reference.ask(at(1_000)), reference.deadline()), (None, at(5_000)));
         reference.again(at(1_000));
         assert!(reference.ask(at(1_000)).is_some());
+    }
+
+    #[test]
+    fn another_way_is_asked_soon_though_the_one_before_was_just_asked() {
+        let mut reference = Reference::new(PeerId(1), 7, at(0));
+        talk(&mut reference, 0, 30_000);
+        let asked = (30_000..31_000).find(|millis| reference.ask(at(*millis)).is_some());
+        let asked = asked.expect("it asks twice a second");
+        reference.again(at(asked + 300));
+        let next = reference.deadline();
+        assert!(at(asked + 300).is_before(next) && next.is_before(at(asked + 600)), "it does not spin");
+        assert!(reference.ask(at(asked + 300)).is_none() && reference.ask(next).is_some());
     }
 
     #[test]
