@@ -1,6 +1,8 @@
 //! A node with a key: who is obeyed, by real programs over real sockets, and what is heard of it.
 
 use crate::lab::{Lab, PATIENCE, Process, Tap, clicks, osc, read_wav, repository};
+use std::io::Read;
+use std::net::{Shutdown, TcpListener};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -63,6 +65,25 @@ fn without_the_key_nothing_is_done_and_the_sender_is_told() {
     // Four commands, and the questions of those with another key, some of them twice or more.
     assert!(osc::status(&asks, "unsealed") >= 6);
     assert_eq!(heard(&lab, keyed), 0);
+}
+
+#[test]
+fn who_has_closed_is_not_asked_on() {
+    let lab = lab();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a port");
+    let target = format!("tcp://{}", listener.local_addr().expect("it has an address"));
+    let listening = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("it connects");
+        stream.shutdown(Shutdown::Write).expect("it is connected");
+        let mut questions = Vec::new();
+        stream.read_to_end(&mut questions).expect("it is closed");
+        questions.len()
+    });
+    let output = lab.run(["send", &target, "/click", "--key-file", "stage.key"]);
+    assert_eq!(output.code, Some(1));
+    assert!(output.stderr.contains("has closed the connection"), "{}", output.stderr);
+    let bytes = listening.join().expect("it has listened");
+    assert!(bytes < 1_000, "{bytes} bytes of questions");
 }
 
 #[test]
