@@ -3,7 +3,7 @@
 use crate::dialect::Dialect;
 use crate::flow::{Contestant, Flow, Latency, Rate, bundle_of_ten, contestants, message};
 use crate::report::{Table, digits, in_turn, median, title, unless_quick, verdict};
-use crate::server::Kind;
+use crate::server::{Awake, Kind};
 use std::time::Duration;
 
 /// Messages under way in a group.
@@ -125,7 +125,10 @@ fn rows(table: &mut Table, what: &str, rates: &[(Contestant, Rate)]) {
 /// How long a message takes.
 pub(crate) fn latencies(kinds: &[Kind]) {
     let time = Duration::from_millis(unless_quick(4_000, 200));
-    title("router: one way of a message of 20 B at 200 a second, us; the CPU that one delivery then costs");
+    title(
+        "router: one way of a message of 20 B at 200 a second, us, the servers' core kept awake; the CPU that one delivery then costs",
+    );
+    let _awake = Awake::start();
     let mut table =
         Table::new(&["receivers", "router", "p50", "p99", "p99.9", "p99 to the original", "CPU us each", ""]);
     for &receivers in receivers() {

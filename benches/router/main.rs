@@ -47,6 +47,9 @@ fn main() {
         trouble::run(port(length), port(slip));
         return;
     }
+    if args == ["--awake"] {
+        return server::Awake::run();
+    }
     raise_limit();
     let kinds = Kind::installed();
     // `cargo bench` itself adds a flag.

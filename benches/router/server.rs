@@ -57,6 +57,39 @@ impl Kind {
     }
 }
 
+/// Keeps the servers' core from falling asleep, with work that gives way to all other: a virtual processor that sleeps takes
+/// milliseconds to wake, now and then, whatever it is woken for.
+pub(crate) struct Awake(Child);
+
+impl Awake {
+    /// Until it is dropped.
+    pub(crate) fn start() -> Awake {
+        let own = std::env::current_exe().expect("a running program has a path");
+        let mut command = Command::new("chrt");
+        command.args(["--idle", "0"]).arg(own).arg("--awake").stdin(Stdio::null());
+        cpu::pin(SERVER_CORE);
+        let child = command.spawn().expect("there is a chrt");
+        cpu::pin(TOOL_CORE);
+        Awake(child)
+    }
+
+    /// Runs as its process, until it is killed, or nobody has for far too long.
+    pub(crate) fn run() {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(3_600) {
+            std::hint::spin_loop();
+        }
+    }
+}
+
+impl Drop for Awake {
+    fn drop(&mut self) {
+        // One that has ended already needs no end.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A running server. It is killed when it is dropped.
 pub(crate) struct Server {
     pub(crate) kind: Kind,
