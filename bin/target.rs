@@ -6,6 +6,7 @@
 use anyhow::Context;
 use downbeat_net::framing::{DEFAULT_LIMIT, Framing, Split, Splitter};
 use downbeat_sync::{Clock, Span};
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
@@ -129,7 +130,7 @@ impl Target {
                 Wire::Tcp { stream, framing, splitter: Box::new(Splitter::new(DEFAULT_LIMIT)) }
             }
         };
-        Ok(Link { target: self.clone(), wire, is_closed: false })
+        Ok(Link { target: self.clone(), wire, is_closed: false, kept: VecDeque::new() })
     }
 
     /// Looks the host up and connects to it, whatever the transport.
@@ -144,7 +145,12 @@ impl Target {
         }
         let (socket, to) = first_that_works(&self.addresses()?, |address| Ok((any_udp(address)?, *address)))
             .with_context(|| format!("cannot send to {self}"))?;
-        Ok(Link { target: self.clone(), wire: Wire::Wide(socket, to), is_closed: false })
+        Ok(Link {
+            target: self.clone(),
+            wire: Wire::Wide(socket, to),
+            is_closed: false,
+            kept: VecDeque::new(),
+        })
     }
 
     fn addresses(&self) -> anyhow::Result<Vec<SocketAddr>> {
@@ -165,6 +171,8 @@ pub(crate) struct Link {
     wire: Wire,
     /// The other side of a stream has said all it wanted to.
     is_closed: bool,
+    /// What came at once with the packet at which somebody broke off: for whoever reads next.
+    kept: VecDeque<Vec<u8>>,
 }
 
 enum Wire {
@@ -210,6 +218,11 @@ impl Link {
         wait: Span,
         mut take: impl FnMut(&[u8]) -> anyhow::Result<ControlFlow<()>>,
     ) -> anyhow::Result<()> {
+        while let Some(packet) = self.kept.pop_front() {
+            if take(&packet)?.is_break() {
+                return Ok(());
+            }
+        }
         let mut buffer = vec![0; 65_536];
         let end = clock.now() + wait;
         loop {
@@ -239,6 +252,7 @@ impl Link {
 
     /// Hands the packets that have come back by now to `take`; not without end, if they come faster than they are read.
     pub(crate) fn drain(&mut self, mut take: impl FnMut(&[u8])) -> anyhow::Result<()> {
+        self.kept.drain(..).for_each(|packet| take(&packet));
         let mut buffer = vec![0; 65_536];
         self.wire.set_nonblocking(true)?;
         let mut read = Ok(());
@@ -259,7 +273,7 @@ impl Link {
         read
     }
 
-    /// Reads once. Breaks off if nothing came, or `take` does; never between packets that came at once.
+    /// Reads once. Breaks off if nothing came, or `take` does; what came at once with that is kept.
     fn read(
         &mut self,
         buffer: &mut [u8],
@@ -287,7 +301,8 @@ impl Link {
         let (mut input, mut enough) = (bytes, false);
         loop {
             match splitter.next(&mut input) {
-                Split::Packet(packet) => enough |= take(packet)?.is_break(),
+                Split::Packet(packet) if enough => self.kept.push_back(packet.to_vec()),
+                Split::Packet(packet) => enough = take(packet)?.is_break(),
                 Split::More if enough => return Ok(ControlFlow::Break(())),
                 Split::More => return Ok(ControlFlow::Continue(())),
                 Split::Broken(why) => {

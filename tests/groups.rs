@@ -278,6 +278,29 @@ fn a_router_that_does_not_tell_the_time_is_told_of() {
     }
 }
 
+#[test]
+fn what_comes_at_once_with_the_answer_to_a_registration_is_not_lost() {
+    let lab = Lab::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a port");
+    let place = listener.local_addr().expect("it has an address").to_string();
+    let router = thread::spawn(move || {
+        let mut router = Anna(listener.accept().expect("somebody connects").0);
+        let register = router.hear_until(b"/oscrouter/register\0");
+        let (_, packet) = rosc::decoder::decode_udp(&register).expect("it is OSC");
+        let rosc::OscPacket::Message(message) = packet else { panic!("it is a message") };
+        let [OscType::String(name), _, _, _, OscType::Int(id), ..] = &message.args[..] else {
+            panic!("it says who")
+        };
+        let answers =
+            [osc::message(&format!("/oscrouter/register/{name}/{id}"), []), osc::message("/now", [])];
+        let frames = answers.map(|packet| [&(packet.len() as u32).to_be_bytes(), &packet[..]].concat());
+        router.0.write_all(&frames.concat()).expect("it reads");
+        router.hear_until(b"/here\0");
+    });
+    assert_eq!(lab.ok(["send", &format!("router://{place}"), "/here", "--reply", "500ms"]), "/now\n");
+    router.join().expect("it was told");
+}
+
 /// A member of group `band`, whose packets are framed by length.
 struct Anna(TcpStream);
 
