@@ -59,6 +59,16 @@ pub(crate) fn none_without_a_router(args: &GroupArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A router seals nothing, so whoever believes only what is sealed cannot take its time.
+pub(crate) fn no_time_for_a_key(args: &GroupArgs, has_key: bool) -> anyhow::Result<()> {
+    if args.router_time && has_key {
+        let why =
+            "a router seals nothing: with --key-file its time cannot be believed, leave out --router-time";
+        bail!(anyhow!(why).context(WrongUsage));
+    }
+    Ok(())
+}
+
 /// A password never stands on the command line, where everybody on the host could read it.
 fn password(file: Option<&Path>, variable: &str) -> anyhow::Result<String> {
     let Some(file) = file else {
@@ -96,6 +106,7 @@ pub(crate) fn open(
     if !target.is_router() {
         return Ok((Way::open(target, key, clock)?, None));
     }
+    no_time_for_a_key(args, key.is_some())?;
     let identity = identity(args, user)?;
     let mut link = target.open()?;
     let member = enter(&mut link, &identity, args, clock)?;

@@ -43,11 +43,7 @@ pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
         Some(router) => Some((router, group::identity(&args.group, &args.name)?)),
         None => group::none_without_a_router(&args.group).map(|()| None)?,
     };
-    if args.group.router_time && args.key_file.is_some() {
-        let why =
-            "a router seals nothing: with --key-file its time cannot be believed, leave out --router-time";
-        bail!(anyhow!(why).context(WrongUsage));
-    }
+    group::no_time_for_a_key(&args.group, args.key_file.is_some())?;
     if args.group.router_time && matches!(args.timescale, Timescale::Free) {
         let why = "--timescale free follows no clock: leave it out, or --router-time";
         bail!(anyhow!(why).context(WrongUsage));

@@ -130,7 +130,7 @@ impl Target {
                 Wire::Tcp { stream, framing, splitter: Box::new(Splitter::new(DEFAULT_LIMIT)) }
             }
         };
-        Ok(Link { target: self.clone(), wire, is_closed: false, kept: VecDeque::new() })
+        Ok(Link::new(self, wire))
     }
 
     /// Looks the host up and connects to it, whatever the transport.
@@ -145,12 +145,7 @@ impl Target {
         }
         let (socket, to) = first_that_works(&self.addresses()?, |address| Ok((any_udp(address)?, *address)))
             .with_context(|| format!("cannot send to {self}"))?;
-        Ok(Link {
-            target: self.clone(),
-            wire: Wire::Wide(socket, to),
-            is_closed: false,
-            kept: VecDeque::new(),
-        })
+        Ok(Link::new(self, Wire::Wide(socket, to)))
     }
 
     fn addresses(&self) -> anyhow::Result<Vec<SocketAddr>> {
@@ -187,6 +182,10 @@ enum Wire {
 }
 
 impl Link {
+    fn new(target: &Target, wire: Wire) -> Link {
+        Link { target: target.clone(), wire, is_closed: false, kept: VecDeque::new() }
+    }
+
     /// Sends one packet.
     pub(crate) fn send(&mut self, packet: &[u8]) -> anyhow::Result<()> {
         let sent = match &mut self.wire {

@@ -271,6 +271,10 @@ fn a_router_that_does_not_tell_the_time_is_told_of() {
         (&["node", "--router-time"][..], "--router"),
         (&["node", "--router", &place, "--router-time", "--key-file", "key"], "--key-file"),
         (&["node", "--router", &place, "--router-time", "--timescale", "free"], "--timescale"),
+        (
+            &["send", &format!("router://{place}"), "--router-time", "--key-file", "key", "/click"],
+            "--key-file",
+        ),
     ] {
         let output = lab.run(flags.iter().copied());
         assert_eq!(output.code, Some(2), "{flags:?}");

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::net::{Shutdown, TcpListener};
 use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A lab with a key and another one in it.
 fn lab() -> Lab {
@@ -95,14 +95,13 @@ fn what_is_sealed_sounds_and_what_is_sent_again_does_not() {
     lab.ok(["play", "score.osc", &tap.address(), "--key-file", "stage.key"]);
     lab.ok(["send", &tap.address(), "/click", "0.5", "--in", "200ms", "--key-file", "stage.key"]);
     let (stream, slip) = (format!("tcp://{}", node.address()), format!("slip://{}", node.address()));
-    for target in [&stream, &slip] {
+    let asks = node.socket();
+    for (target, count) in [(&stream, 6), (&slip, 7)] {
         lab.ok(["send", target, "/click", "0.5", "--key-file", "stage.key"]);
-        thread::sleep(Duration::from_millis(50));
+        osc::wait_for_events(&asks, count);
     }
     let answers = lab.ok(["send", &stream, "/notify", "1", "--reply", "800ms", "--key-file", "stage.key"]);
     assert_eq!(answers, "/done \"/notify\" \"1\"\n");
-    let asks = node.socket();
-    osc::wait_for_events(&asks, 7);
 
     // Who listened sends all of it again, as it was and from elsewhere.
     let captured = tap.packets();

@@ -170,18 +170,19 @@ impl Server {
 
     /// Resident memory, at most since that was forgotten [bytes].
     pub(crate) fn peak(&self) -> f64 {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(path).unwrap_or_default();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-        let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
-        kib.map_or(f64::NAN, |kib| kib * 1024.0)
+        self.kernels_figure("status", "VmHWM:")
     }
 
     /// Resident memory [bytes].
     pub(crate) fn resident(&self) -> f64 {
-        let path = format!("/proc/{}/smaps_rollup", self.child.id());
-        let smaps = std::fs::read_to_string(path).unwrap_or_default();
-        let line = smaps.lines().find(|line| line.starts_with("Rss:"));
+        self.kernels_figure("smaps_rollup", "Rss:")
+    }
+
+    /// What the kernel says of it in a line of this file [bytes].
+    fn kernels_figure(&self, file: &str, line: &str) -> f64 {
+        let path = format!("/proc/{}/{file}", self.child.id());
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let line = text.lines().find(|found| found.starts_with(line));
         let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
         kib.map_or(f64::NAN, |kib| kib * 1024.0)
     }

@@ -183,6 +183,11 @@ impl Estimator {
             }
             None => Judgement::Use,
         };
+        let judgement = match judgement {
+            // It is only the line that is wrong.
+            Judgement::Move if !self.has_stepped() => Judgement::Lower,
+            judgement => judgement,
+        };
         let verdict = match judgement {
             Judgement::Use => {
                 self.push(&stamps);
@@ -192,14 +197,14 @@ impl Estimator {
                 self.doubted += 1;
                 return Verdict::Doubted;
             }
-            Judgement::Lower | Judgement::Move if judgement == Judgement::Lower || !self.has_stepped() => {
+            Judgement::Lower => {
                 for stamps in self.gate.take_dissent() {
                     self.push(&stamps);
                 }
                 self.next_fit = 0.0;
                 Verdict::Used
             }
-            Judgement::Lower | Judgement::Move => {
+            Judgement::Move => {
                 self.moved();
                 Verdict::Moved
             }
