@@ -5,7 +5,7 @@
 use crate::args::ReplayArgs;
 use crate::output::Unread;
 use anyhow::{Context, bail};
-use downbeat_sync::{EnsembleTime, Estimator, Exchange, LocalTime, RateBelief, Span};
+use downbeat_sync::{Estimator, Exchange, LocalTime, RateBelief, RemoteTime, Span};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Write};
 
@@ -74,14 +74,14 @@ fn replay(mut trace: impl BufRead, mut out: impl Write) -> anyhow::Result<()> {
         let [asked, received, answered, returned] = stamps;
         let exchange = Exchange {
             asked: LocalTime::from_ticks(asked),
-            received: EnsembleTime::from_bits(received),
-            answered: EnsembleTime::from_bits(answered),
+            received: RemoteTime::from_ticks(received),
+            answered: RemoteTime::from_ticks(answered),
             returned: LocalTime::from_ticks(returned),
         };
         estimator.take(&exchange);
         let now = exchange.returned;
         if let Some(estimate) = estimator.estimate(now) {
-            let offset = Span::from_ticks(estimate.ensemble_at(now).bits().wrapping_sub(now.ticks()) as i64);
+            let offset = Span::from_ticks(estimate.remote_at(now).ticks().wrapping_sub(now.ticks()) as i64);
             printed.clear();
             printed.extend_from_slice(cells[3].unwrap_or_default().as_bytes());
             for (value, decimals) in [

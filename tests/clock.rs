@@ -163,8 +163,8 @@ impl Contestant for Cristian {
         let last = self.0?;
         let half = Span::from_ticks(last.round_trip().ticks() / 2);
         let drift = Span::from_secs_f64(100e-6 * (now - last.asked).as_secs_f64());
-        let ensemble = last.answered + half + (now - last.returned);
-        Some(Published { ensemble, sigma: None, bound: Some(half + drift) })
+        let remote = last.answered + half + (now - last.returned);
+        Some(Published { remote, sigma: None, bound: Some(half + drift) })
     }
 }
 

@@ -17,7 +17,7 @@
 use crate::key::Key;
 use crate::osc::{self, Arg, Args, WriteError};
 use downbeat_sync::{
-    Claim, ClockEstimate, Departure, EnsembleTime, Hello, LocalTime, Message, PeerId, Ping, Pong, Span,
+    Claim, Departure, EnsembleTime, Hello, Message, PeerId, Ping, Pong, RemoteLine, RemoteTime, Span,
     Standing,
 };
 use std::net::SocketAddr;
@@ -141,8 +141,8 @@ fn parse(address: &[u8], args: &mut Args<'_>) -> Option<Message> {
         b"/sync/ping" => Some(Message::Ping(Ping { standing, nonce: long(args)? as u64 })),
         b"/sync/pong" => {
             let nonce = long(args)? as u64;
-            let (received, answered) = (local(args)?, local(args)?);
-            let before = match (long(args)?, local(args)?) {
+            let (received, answered) = (remote(args)?, remote(args)?);
+            let before = match (long(args)?, remote(args)?) {
                 (0, at) if at.ticks() == 0 => None,
                 (nonce, at) => Some(Departure { nonce: nonce as u64, at }),
             };
@@ -173,7 +173,7 @@ fn standing(args: &mut Args<'_>) -> Option<Standing> {
     let claim = Claim { priority, session, age, term: int(args)? as u32, followers: int(args)? as u32 };
     let (sigma, bound) = (span(args)?.max(Span::ZERO), span(args)?.max(Span::ZERO));
     let epoch = int(args)? as u32;
-    let line = ClockEstimate::new(local(args)?, time(args)?).with_rate(rate(args)?);
+    let line = RemoteLine::new(remote(args)?, time(args)?).with_rate(rate(args)?);
     Some(Standing { id, leader, claim, line: line.with_error(sigma, bound).in_epoch(epoch) })
 }
 
@@ -198,8 +198,8 @@ pub(crate) fn time(args: &mut Args<'_>) -> Option<EnsembleTime> {
     }
 }
 
-fn local(args: &mut Args<'_>) -> Option<LocalTime> {
-    long(args).map(|ticks| LocalTime::from_ticks(ticks as u64))
+fn remote(args: &mut Args<'_>) -> Option<RemoteTime> {
+    long(args).map(|ticks| RemoteTime::from_ticks(ticks as u64))
 }
 
 /// Of no clock that works is it more than a thousandth.
@@ -238,7 +238,7 @@ mod tests {
                     term,
                     followers,
                 },
-                line: ClockEstimate::new(LocalTime::from_ticks(id), EnsembleTime::from_bits(session))
+                line: RemoteLine::new(RemoteTime::from_ticks(id), EnsembleTime::from_bits(session))
                     .with_rate(ticks as f64 * 1e-23)
                     .with_error(Span::from_ticks(ticks / 3).abs(), Span::from_ticks(ticks / 2).abs())
                     .in_epoch(epoch),
@@ -247,13 +247,13 @@ mod tests {
         let known = prop::collection::vec(any::<(u64, [u8; 4], u16)>(), 0..=MAX_KNOWN);
         // Of a departure both being 0 would be none.
         let before = prop::option::of((any::<u64>(), 1u64..))
-            .prop_map(|before| before.map(|(nonce, at)| Departure { nonce, at: LocalTime::from_ticks(at) }));
+            .prop_map(|before| before.map(|(nonce, at)| Departure { nonce, at: RemoteTime::from_ticks(at) }));
         let numbers = any::<(u64, u64, u64)>();
         (standing, numbers, before, known, 0..3).prop_map(|(standing, (a, b, c), before, known, kind)| {
             match kind {
                 0 => Message::Ping(Ping { standing, nonce: a }),
                 1 => {
-                    let [received, answered] = [b, c].map(LocalTime::from_ticks);
+                    let [received, answered] = [b, c].map(RemoteTime::from_ticks);
                     Message::Pong(Pong { standing, nonce: a, received, answered, before })
                 }
                 _ => {
@@ -300,7 +300,7 @@ mod tests {
                 id: PeerId(1),
                 leader: PeerId(2),
                 claim: Claim { priority: 0, session: 3, age: Span::ZERO, term: 0, followers: 0 },
-                line: ClockEstimate::new(LocalTime::from_ticks(9), EnsembleTime::from_bits(8)),
+                line: RemoteLine::new(RemoteTime::from_ticks(9), EnsembleTime::from_bits(8)),
             },
             nonce: 5,
         });

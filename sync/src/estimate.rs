@@ -1,17 +1,26 @@
-//! [`ClockEstimate`]: the straight line between local and ensemble time, and the only converter between the two.
+//! [`ClockLine`]: the straight line from one clock to another, and the only converter between two.
 //!
-//! Not for: finding that line. A leader draws it from its wall clock (`timescale`); a follower from exchanges with peers.
+//! Not for: finding that line. A leader draws it from its wall clock (`timescale`); a follower from exchanges with peers
+//! (`estimator`), one line from its own clock to the peer's, and one that the peer tells, from there to the ensemble's.
 
-use crate::{EnsembleTime, LocalTime, Span};
+use crate::time::Instant;
+use crate::{EnsembleTime, LocalTime, RemoteTime, Span};
 
-/// Ensemble time as a straight line over local time, with what is known about its error.
+/// Ensemble time over local time: what a node goes by.
+pub type ClockEstimate = ClockLine<LocalTime, EnsembleTime>;
+/// Another host's clock over this one's: what exchanges measure.
+pub type RemoteEstimate = ClockLine<LocalTime, RemoteTime>;
+/// Ensemble time over another host's clock: what that host says.
+pub type RemoteLine = ClockLine<RemoteTime, EnsembleTime>;
+
+/// One clock as a straight line over another, with what is known about its error.
 ///
 /// `RT:` copying and evaluating it is safe anywhere: a few multiplications, no branches on the heap.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ClockEstimate {
-    local: LocalTime,
-    ensemble: EnsembleTime,
-    /// Ensemble seconds per local second, less one.
+pub struct ClockLine<Here, There> {
+    here: Here,
+    there: There,
+    /// Seconds of `There`'s clock per second of `Here`'s, less one.
     rate: f64,
     /// Standard error of the offset at the anchor.
     pub sigma: Span,
@@ -21,54 +30,88 @@ pub struct ClockEstimate {
     pub epoch: u32,
 }
 
-impl ClockEstimate {
-    /// The line through one point at the local clock's own rate, taken as exact.
-    pub fn new(local: LocalTime, ensemble: EnsembleTime) -> ClockEstimate {
-        ClockEstimate { local, ensemble, rate: 0.0, sigma: Span::ZERO, bound: Span::ZERO, epoch: 0 }
+impl<Here: Instant, There: Instant> ClockLine<Here, There> {
+    /// The line through one point at the first clock's own rate, taken as exact.
+    pub fn new(here: Here, there: There) -> Self {
+        ClockLine { here, there, rate: 0.0, sigma: Span::ZERO, bound: Span::ZERO, epoch: 0 }
     }
 
-    /// The same point with another rate: `rate` ensemble seconds per local second, less one [1; 1e-6 is 1 ppm].
-    pub fn with_rate(self, rate: f64) -> ClockEstimate {
-        ClockEstimate { rate, ..self }
+    /// The same point with another rate: seconds there per second here, less one [1; 1e-6 is 1 ppm].
+    pub fn with_rate(self, rate: f64) -> Self {
+        ClockLine { rate, ..self }
     }
 
     /// The same line, known this well at its anchor.
-    pub fn with_error(self, sigma: Span, bound: Span) -> ClockEstimate {
-        ClockEstimate { sigma, bound, ..self }
+    pub fn with_error(self, sigma: Span, bound: Span) -> Self {
+        ClockLine { sigma, bound, ..self }
     }
 
     /// The same line, in this epoch.
-    pub fn in_epoch(self, epoch: u32) -> ClockEstimate {
-        ClockEstimate { epoch, ..self }
+    pub fn in_epoch(self, epoch: u32) -> Self {
+        ClockLine { epoch, ..self }
     }
 
-    /// Ensemble seconds per local second, less one [1; 1e-6 is 1 ppm].
+    /// Seconds there per second here, less one [1; 1e-6 is 1 ppm].
     pub fn rate(&self) -> f64 {
         self.rate
     }
 
-    /// The local time at which the line is anchored: its freshest evidence.
-    pub fn anchor(&self) -> LocalTime {
-        self.local
+    /// The time here at which the line is anchored: its freshest evidence.
+    pub fn anchor(&self) -> Here {
+        self.here
     }
 
-    /// Ensemble time at a local time.
-    pub fn ensemble_at(&self, local: LocalTime) -> EnsembleTime {
-        let since = local - self.local;
+    /// The same line, anchored at another time.
+    pub fn anchored_at(&self, here: Here) -> Self {
+        ClockLine { here, there: self.map(here), ..*self }
+    }
+
+    fn map(&self, here: Here) -> There {
+        let since = here - self.here;
         // The rate's part is small, so doing only that in floating point keeps every tick of the rest.
-        self.ensemble + since + Span::from_ticks((since.ticks() as f64 * self.rate).round() as i64)
+        self.there + since + Span::from_ticks((since.ticks() as f64 * self.rate).round() as i64)
     }
+}
 
-    /// Local time at an ensemble time; undoes [`ClockEstimate::ensemble_at`] to within one tick per day of distance.
-    pub fn local_at(&self, ensemble: EnsembleTime) -> LocalTime {
-        let since = ensemble - self.ensemble;
+impl<Here: Instant> ClockLine<Here, EnsembleTime> {
+    /// Ensemble time at a time of the first clock.
+    pub fn ensemble_at(&self, here: Here) -> EnsembleTime {
+        self.map(here)
+    }
+}
+
+impl<There: Instant> ClockLine<LocalTime, There> {
+    /// Local time at a time of the other clock; undoes [`ClockEstimate::ensemble_at`] to within one tick per day of distance.
+    pub fn local_at(&self, there: There) -> LocalTime {
+        let since = there - self.there;
         let inverse = -self.rate / (1.0 + self.rate);
-        self.local + since + Span::from_ticks((since.ticks() as f64 * inverse).round() as i64)
+        self.here + since + Span::from_ticks((since.ticks() as f64 * inverse).round() as i64)
+    }
+}
+
+impl RemoteEstimate {
+    /// The other host's time at a local time.
+    pub fn remote_at(&self, local: LocalTime) -> RemoteTime {
+        self.map(local)
     }
 
-    /// The same line, anchored at another local time.
-    pub fn anchored_at(&self, local: LocalTime) -> ClockEstimate {
-        ClockEstimate { local, ensemble: self.ensemble_at(local), ..*self }
+    /// Local to ensemble time, by way of the other host: its clock as estimated here, and the line that it tells. The error is both
+    /// together, at this line's anchor.
+    pub fn then(&self, told: &RemoteLine) -> ClockEstimate {
+        let rate = (1.0 + self.rate) * (1.0 + told.rate) - 1.0;
+        let sigma = self.sigma.as_secs_f64().hypot(told.sigma.as_secs_f64());
+        let bound = self.bound + told.bound;
+        // Nobody is less sure than what cannot be, however much the stamps differ.
+        let sigma = Span::from_secs_f64(sigma).min(bound);
+        ClockEstimate::new(self.here, told.map(self.there)).with_rate(rate).with_error(sigma, bound)
+    }
+}
+
+impl ClockEstimate {
+    /// This line as it stands in a message: to other hosts it is over a remote clock.
+    pub fn to_remote(&self) -> RemoteLine {
+        let ClockLine { here, there, rate, sigma, bound, epoch } = *self;
+        ClockLine { here: here.to_remote(), there, rate, sigma, bound, epoch }
     }
 }
 

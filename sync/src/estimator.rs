@@ -16,7 +16,7 @@ mod line;
 mod rival;
 mod sums;
 
-use crate::{ClockEstimate, EnsembleTime, Exchange, LocalTime, Span};
+use crate::{Exchange, LocalTime, RemoteEstimate, RemoteTime, Span};
 use gate::{Gate, Judgement, Stamps};
 use ladder::Ladder;
 use line::{Belief, Cloud, Line, Seconds};
@@ -88,7 +88,7 @@ pub enum Verdict {
 /// What is known of a drift before the first exchange, from a launch before.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RateBelief {
-    /// Ensemble seconds per local second, less one [1; 1e-6 is 1 ppm].
+    /// The other clock's seconds per local second, less one [1; 1e-6 is 1 ppm].
     pub rate: f64,
     /// Its standard error (1).
     pub sigma: f64,
@@ -125,7 +125,7 @@ pub struct Estimator {
 #[derive(Clone, Copy, Debug)]
 struct Base {
     local: LocalTime,
-    ensemble: EnsembleTime,
+    remote: RemoteTime,
 }
 
 impl Estimator {
@@ -170,7 +170,7 @@ impl Estimator {
             self.doubted += 1;
             return Verdict::Doubted;
         }
-        let base = *self.base.get_or_insert(Base { local: exchange.asked, ensemble: exchange.received });
+        let base = *self.base.get_or_insert(Base { local: exchange.asked, remote: exchange.received });
         let stamps = base.stamps(exchange);
         let now = stamps.x[1];
         if now - self.newest > GAP {
@@ -216,15 +216,15 @@ impl Estimator {
         verdict
     }
 
-    /// Local to ensemble time at `now`, with its standard error and its hard bound then.
-    pub fn estimate(&self, now: LocalTime) -> Option<ClockEstimate> {
+    /// Local to the other clock's time at `now`, with its standard error and its hard bound then.
+    pub fn estimate(&self, now: LocalTime) -> Option<RemoteEstimate> {
         let (base, line) = (self.base?, self.line.as_ref()?);
         let x = (now - base.local).as_secs_f64();
         let (offset, rate) = ahead(line, x);
-        let ensemble = base.ensemble + (now - base.local) + Span::from_secs_f64(offset);
+        let remote = base.remote + (now - base.local) + Span::from_secs_f64(offset);
         let sigma = Span::from_secs_f64(self.sigma(line, x));
         let bound = Span::from_secs_f64(self.hard_bound(line, x, offset));
-        Some(ClockEstimate::new(now, ensemble).with_rate(rate).with_error(sigma, bound))
+        Some(RemoteEstimate::new(now, remote).with_rate(rate).with_error(sigma, bound))
     }
 
     /// How good the estimate is at `now`.
@@ -396,7 +396,7 @@ impl Base {
     /// Stamps as seconds since the base, and what they bound the offset by.
     fn stamps(&self, exchange: &Exchange) -> Stamps {
         let x = [exchange.asked, exchange.returned].map(|local| local - self.local);
-        let e = [exchange.received, exchange.answered].map(|ensemble| ensemble - self.ensemble);
+        let e = [exchange.received, exchange.answered].map(|remote| remote - self.remote);
         let y = [e[0] - x[0], x[1] - e[1]];
         Stamps { x: x.map(Span::as_secs_f64), y: y.map(Span::as_secs_f64) }
     }

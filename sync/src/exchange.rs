@@ -2,9 +2,9 @@
 //!
 //! Not for: asking (`session`) or making a line of many (`estimator`).
 
-use crate::{EnsembleTime, LocalTime, Span};
+use crate::{LocalTime, RemoteTime, Span};
 
-/// One round trip between this host and a peer that knows the ensemble's time.
+/// One round trip between this host and another.
 ///
 /// The offset of the peer's clock at that moment lies between `answered - returned` and `received - asked`, whatever the
 /// network did: nothing arrives before it is sent.
@@ -13,9 +13,9 @@ pub struct Exchange {
     /// The question left, by this host's clock.
     pub asked: LocalTime,
     /// It arrived, by the peer's.
-    pub received: EnsembleTime,
+    pub received: RemoteTime,
     /// The answer left, by the peer's.
-    pub answered: EnsembleTime,
+    pub answered: RemoteTime,
     /// It arrived, by this host's.
     pub returned: LocalTime,
 }

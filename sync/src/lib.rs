@@ -1,13 +1,14 @@
 //! What time is it, here and on the ensemble's clock, and how sure are we.
 //!
-//! Three clocks meet in an audio ensemble, and each has a type of its own, so that mixing them does not compile:
+//! Four clocks meet in an audio ensemble, and each has a type of its own, so that mixing them does not compile:
 //!
 //! - [`LocalTime`]: this host's raw oscillator, never stepped and never slewed. [`Clock`] reads it; nobody else does.
+//! - [`RemoteTime`]: the raw oscillator of another host, as its messages tell it.
 //! - [`EnsembleTime`]: the clock all nodes share, and the bits of an OSC timetag.
 //! - the frame count of the sound card, mapped to local time by [`FrameClock`].
 //!
 //! [`ClockEstimate`] is the only converter between local and ensemble time, [`FrameMap`] the only one between local time
-//! and frames. Both are straight lines, cheap enough for the audio callback.
+//! and frames; what another host says of its own clock comes here by [`RemoteEstimate::then`]. All are straight lines, cheap enough for the audio callback.
 //!
 //! Everything here but [`Clock`] is a pure state machine: it takes `now` and never asks for it.
 //!
@@ -34,7 +35,7 @@ mod time;
 mod timescale;
 
 pub use clock::{Clock, WallAnchor};
-pub use estimate::ClockEstimate;
+pub use estimate::{ClockEstimate, ClockLine, RemoteEstimate, RemoteLine};
 pub use estimator::{Estimator, RateBelief, SyncState, Verdict};
 pub use exchange::Exchange;
 pub use frame_map::FrameMap;
@@ -45,5 +46,5 @@ pub use session::{
     SessionConfig, SessionTally, Standing,
 };
 pub use steer::Steering;
-pub use time::{EnsembleTime, LocalTime, Span};
+pub use time::{EnsembleTime, Instant, LocalTime, RemoteTime, Span};
 pub use timescale::{FollowWall, Jump, Timescale};

@@ -524,7 +524,7 @@ impl Session {
 
     fn standing(&self, now: LocalTime) -> Standing {
         let line = self.published.line();
-        Standing { id: self.config.id, leader: self.leader(), claim: self.claim(now), line }
+        Standing { id: self.config.id, leader: self.leader(), claim: self.claim(now), line: line.to_remote() }
     }
 
     fn claim(&self, now: LocalTime) -> Claim {

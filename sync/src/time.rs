@@ -1,4 +1,4 @@
-//! The time vocabulary: [`LocalTime`], [`EnsembleTime`] and their difference [`Span`].
+//! The time vocabulary: [`LocalTime`], [`RemoteTime`], [`EnsembleTime`] and their difference [`Span`].
 //!
 //! One unit inside: the NTP tick, 2^-32 s (about 233 ps). Not for: reading clocks (`clock`) or converting between
 //! them (`estimate`). All arithmetic wraps, so the NTP era that ends in 2036 is no special case: two ensemble times are
@@ -151,9 +151,14 @@ impl fmt::Display for Span {
     }
 }
 
-/// What the two clocks have in common; the types stay apart.
+/// A point on the scale of some clock: what the lines between clocks ([`ClockLine`](crate::ClockLine)) need of it.
+pub trait Instant: Copy + Add<Span, Output = Self> + Sub<Self, Output = Span> {}
+
+/// What the clocks have in common; the types stay apart.
 macro_rules! point_in_time {
     ($name:ident) => {
+        impl Instant for $name {}
+
         impl Add<Span> for $name {
             type Output = $name;
             fn add(self, span: Span) -> $name {
@@ -224,11 +229,48 @@ impl LocalTime {
     pub const fn ticks(self) -> u64 {
         self.0
     }
+
+    /// This time as it stands in a message: to other hosts it is one of a remote clock.
+    pub const fn to_remote(self) -> RemoteTime {
+        RemoteTime(self.0)
+    }
 }
 
 impl fmt::Debug for LocalTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "local {:.9}", self.0 as f64 / TICKS_PER_SEC as f64)
+    }
+}
+
+/// A time on the raw oscillator of *another* host, in NTP ticks since that clock's arbitrary start.
+///
+/// Every time that stands in a message about time, and is not the ensemble's, is one of these. What it is here only an estimate of that
+/// clock knows ([`RemoteEstimate`](crate::RemoteEstimate)).
+///
+/// ```compile_fail
+/// use downbeat_sync::{LocalTime, RemoteTime};
+/// let _ = LocalTime::from_ticks(5) - RemoteTime::from_ticks(3); // two oscillators
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RemoteTime(u64);
+
+point_in_time!(RemoteTime);
+
+impl RemoteTime {
+    /// So many ticks after that clock's start.
+    pub const fn from_ticks(ticks: u64) -> RemoteTime {
+        RemoteTime(ticks)
+    }
+
+    /// Ticks since that clock's start.
+    pub const fn ticks(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Debug for RemoteTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "remote {:.9}", self.0 as f64 / TICKS_PER_SEC as f64)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::osc::{Arg, BundleWriter};
 use crate::score::Timetags;
 use downbeat_engine::device::{Format, Host};
 use downbeat_engine::{MAX_CLIPS, Offline, Settings, Streams};
-use downbeat_sync::{Claim, EnsembleTime, Message, PeerId, Ping, Standing, SyncState};
+use downbeat_sync::{Claim, EnsembleTime, Message, PeerId, Ping, RemoteLine, Standing, SyncState};
 use std::net::SocketAddr;
 
 mod gate;
@@ -52,7 +52,7 @@ impl Lab {
         for number in 0..count {
             let id = PeerId(1 << 32 | u64::from(number));
             let claim = Claim { priority: 0, session: 1, age: Span::ZERO, term: 0, followers: 0 };
-            let line = ClockEstimate::new(self.now, EnsembleTime::from_bits(0));
+            let line = RemoteLine::new(self.now.to_remote(), EnsembleTime::from_bits(0));
             let ping = Ping { standing: Standing { id, leader: PeerId(0), claim, line }, nonce: 1 };
             let mut packet = Vec::new();
             member.write(&mut packet, &Message::Ping(ping)).unwrap();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::timing::Membership;
-use downbeat_sync::{ClockEstimate, EnsembleTime, Message, Ping, Pong, Standing, WallAnchor};
+use downbeat_sync::{EnsembleTime, Message, Ping, Pong, RemoteLine, Standing, WallAnchor};
 
 fn at(millis: i64) -> LocalTime {
     LocalTime::from_ticks(0) + Span::from_millis(millis)
@@ -179,9 +179,9 @@ fn tell_the_time(member: &mut Member, from: i64, to: i64) -> usize {
             let Ok(Message::Ping(Ping { standing, nonce })) = router.read(member.question()) else {
                 panic!("it asks")
             };
-            let there = at(millis + 10);
+            let there = at(millis + 10).to_remote();
             let line =
-                ClockEstimate::new(there, EnsembleTime::from_bits(there.ticks()) + Span::from_secs(1_234));
+                RemoteLine::new(there, EnsembleTime::from_bits(there.ticks()) + Span::from_secs(1_234));
             let standing = Standing { line, ..standing };
             let pong = Pong { standing, nonce, received: there, answered: there, before: None };
             let mut packet = Vec::new();
@@ -247,8 +247,9 @@ fn who_only_looks_now_and_then_knows_the_time_as_well() {
             let Ok(Message::Ping(Ping { standing, nonce })) = router.read(member.question()) else {
                 panic!("it asks")
             };
-            let there = now + Span::from_millis(20);
-            let line = ClockEstimate::new(there, EnsembleTime::from_bits(there.ticks()) + ahead);
+            let came = now + Span::from_millis(20);
+            let there = came.to_remote();
+            let line = RemoteLine::new(there, EnsembleTime::from_bits(there.ticks()) + ahead);
             let pong = Pong {
                 standing: Standing { line, ..standing },
                 nonce,
@@ -258,7 +259,7 @@ fn who_only_looks_now_and_then_knows_the_time_as_well() {
             };
             let mut packet = Vec::new();
             router.write(&mut packet, &Message::Pong(pong)).unwrap();
-            coming.push((there + Span::from_millis(20), packet));
+            coming.push((came + Span::from_millis(20), packet));
         }
         // What else they do keeps them for a second at most.
         let (next, latest) = (member.next_look(now), now + Span::from_secs(1));

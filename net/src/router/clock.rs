@@ -79,10 +79,10 @@ impl RouterClock {
     /// The answer, if it leaves now.
     pub(super) fn answer(&self, asked: Asked, now: LocalTime) -> Result<Vec<u8>, osc::WriteError> {
         let claim = Claim { priority: 0, session: self.session, age: now - self.born, term: 0, followers: 0 };
-        let standing = Standing { id: self.id, leader: self.id, claim, line: self.estimate() };
+        let standing = Standing { id: self.id, leader: self.id, claim, line: self.estimate().to_remote() };
         // Of a stream nobody tells when a packet of it really left.
-        let (received, before) = (asked.received, None);
-        let pong = Pong { standing, nonce: asked.nonce, received, answered: now, before };
+        let (received, answered, before) = (asked.received.to_remote(), now.to_remote(), None);
+        let pong = Pong { standing, nonce: asked.nonce, received, answered, before };
         let mut packet = Vec::with_capacity(256);
         let membership = Membership { ensemble: asked.ensemble, key: None };
         membership.write(&mut packet, &Message::Pong(pong))?;

@@ -6,8 +6,8 @@ fn local(secs: f64) -> LocalTime {
     LocalTime::from_ticks(1 << 40) + Span::from_secs_f64(secs)
 }
 
-fn ensemble(secs: f64) -> EnsembleTime {
-    EnsembleTime::from_unix(Span::from_secs(1_700_000_000)) + Span::from_secs_f64(secs)
+fn remote(secs: f64) -> RemoteTime {
+    RemoteTime::from_ticks(7 << 50) + Span::from_secs_f64(secs)
 }
 
 /// An exchange at `t` (s) of a clock that is `ppm` slow, over a link that takes these times (s).
@@ -15,8 +15,8 @@ fn exchange(t: f64, ppm: f64, out: f64, back: f64) -> Exchange {
     let here = |t: f64| local(t * (1.0 + ppm * 1e-6));
     Exchange {
         asked: here(t),
-        received: ensemble(t + out),
-        answered: ensemble(t + out),
+        received: remote(t + out),
+        answered: remote(t + out),
         returned: here(t + out + back),
     }
 }
@@ -25,7 +25,7 @@ fn exchange(t: f64, ppm: f64, out: f64, back: f64) -> Exchange {
 fn error(estimator: &Estimator, t: f64, ppm: f64) -> f64 {
     let now = local(t * (1.0 + ppm * 1e-6));
     let estimate = estimator.estimate(now).expect("there were exchanges");
-    (estimate.ensemble_at(now) - ensemble(t)).as_secs_f64()
+    (estimate.remote_at(now) - remote(t)).as_secs_f64()
 }
 
 /// Delays of a link with a hard floor, without a random generator: every `n`-th packet touches the floor.

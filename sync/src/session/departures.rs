@@ -9,7 +9,7 @@
 
 use super::message::{Departure, Message, PeerId, Pong};
 use super::{Answer, Output, Session};
-use crate::{EnsembleTime, Exchange, LocalTime, Span};
+use crate::{Exchange, LocalTime, Span};
 use std::collections::VecDeque;
 
 /// Departures that may yet be told of; later ones push out earlier ones.
@@ -99,7 +99,7 @@ pub(super) struct Told {
 impl Told {
     /// What is to be told with the next answer.
     pub(super) fn departure(&self) -> Option<Departure> {
-        self.leaving.really().map(|at| Departure { nonce: self.nonce, at })
+        self.leaving.really().map(|at| Departure { nonce: self.nonce, at: at.to_remote() })
     }
 }
 
@@ -120,7 +120,7 @@ impl Waiting {
         let Some(departure) = before.filter(|departure| departure.nonce == self.nonce) else {
             return (known, true);
         };
-        let answered = EnsembleTime::from_bits(departure.at.ticks());
+        let answered = departure.at;
         if !is_credible(answered - known.answered) {
             return (known, false);
         }
@@ -149,7 +149,13 @@ impl Session {
         let told = Told { nonce, leaving: Leaving::new(now) };
         let last = self.peers.get_mut(&asker).and_then(|peer| peer.tell(told));
         let before = last.and_then(|last| last.departure());
-        let pong = Pong { standing: self.standing(now), nonce, received: arrival, answered: now, before };
+        let pong = Pong {
+            standing: self.standing(now),
+            nonce,
+            received: arrival.to_remote(),
+            answered: now.to_remote(),
+            before,
+        };
         let stamp = Some(self.departures.expect(Sent::Answer(asker, nonce)));
         Output::Send { to, message: Message::Pong(pong), stamp }
     }

@@ -1,6 +1,6 @@
-//! What nodes say to each other about time. How it is written in bytes is the net crate's business.
+//! What nodes say to each other about time. Local times in it are the speaker's, so their type is [`RemoteTime`]. How it is written in bytes is the net crate's business.
 
-use crate::{ClockEstimate, LocalTime, Span};
+use crate::{RemoteLine, RemoteTime, Span};
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -41,7 +41,7 @@ pub struct Standing {
     ///
     /// Others measure its local clock, which nobody steers, and apply this line to it: so that they follow every bend and jump
     /// of the ensemble's time at once, and never mistake one for a fault of the network.
-    pub line: ClockEstimate,
+    pub line: RemoteLine,
 }
 
 /// By what one leader goes before another, when two ensembles of one name meet.
@@ -98,9 +98,9 @@ pub struct Pong {
     /// The question's.
     pub nonce: u64,
     /// When it came, by the local clock of the one who answers.
-    pub received: LocalTime,
+    pub received: RemoteTime,
     /// When this left, by the same, as far as was known before.
-    pub answered: LocalTime,
+    pub answered: RemoteTime,
     /// When the answer before this one really left: known only when it was gone, and only if the host's kernel tells.
     pub before: Option<Departure>,
 }
@@ -111,5 +111,5 @@ pub struct Departure {
     /// Which: the nonce of its question.
     pub nonce: u64,
     /// When.
-    pub at: LocalTime,
+    pub at: RemoteTime,
 }

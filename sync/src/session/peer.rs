@@ -4,9 +4,7 @@
 
 use super::departures::{Leaving, Told, Waiting};
 use super::message::{Claim, Departure, Ping, Pong, Standing};
-use crate::{
-    ClockEstimate, EnsembleTime, Estimator, Exchange, LocalTime, RateBelief, Span, SyncState, Verdict,
-};
+use crate::{ClockEstimate, Estimator, Exchange, LocalTime, RateBelief, Span, SyncState, Verdict};
 use std::net::SocketAddr;
 
 /// Questions that wait for their answers, at most: later ones push out earlier ones, which are lost.
@@ -262,15 +260,7 @@ impl Peer {
     /// Our local clock to its ensemble time, as of `now`: its local clock as estimated, and its own line composed. Its error is
     /// both together.
     pub(super) fn estimate(&self, now: LocalTime) -> Option<ClockEstimate> {
-        let theirs = self.estimator.estimate(now)?;
-        let line = self.standing.line;
-        let ensemble = line.ensemble_at(LocalTime::from_ticks(theirs.ensemble_at(now).bits()));
-        let rate = (1.0 + theirs.rate()) * (1.0 + line.rate()) - 1.0;
-        let sigma = theirs.sigma.as_secs_f64().hypot(line.sigma.as_secs_f64());
-        let composed = ClockEstimate::new(now, ensemble).with_rate(rate);
-        let bound = theirs.bound + line.bound;
-        // Nobody is less sure than what cannot be, however much the stamps differ.
-        Some(composed.with_error(Span::from_secs_f64(sigma).min(bound), bound))
+        Some(self.estimator.estimate(now)?.then(&self.standing.line))
     }
 
     /// Takes an answer that arrived at `now`: whether its clock is found to have moved; `None` if nobody asked.
@@ -286,9 +276,8 @@ impl Peer {
         }
         self.proven = Some(now);
         self.vouched = Some(now);
-        // What is estimated is its local clock. It takes the place of ensemble time there; its line makes that of it.
-        let [received, answered] =
-            [pong.received, pong.answered].map(|at| EnsembleTime::from_bits(at.ticks()));
+        // What is estimated is its local clock, which nobody steers; its line makes ensemble time of it.
+        let (received, answered) = (pong.received, pong.answered);
         let exchange = Exchange { asked: asked.said(), received, answered, returned: now };
         self.time((now - asked.said()) - (answered - received));
         let was_away = self.estimator.state(now) == SyncState::Holdover;
@@ -391,8 +380,8 @@ impl Peer {
     fn can_wait(&self, exchange: &Exchange) -> bool {
         let at = exchange.returned;
         let Some(line) = self.estimator.estimate(at) else { return false };
-        let early = line.ensemble_at(exchange.asked) - exchange.received;
-        let late = exchange.answered - line.ensemble_at(at);
+        let early = line.remote_at(exchange.asked) - exchange.received;
+        let late = exchange.answered - line.remote_at(at);
         let is_known = matches!(self.estimator.state(at), SyncState::Acquiring | SyncState::Locked);
         is_known && early <= line.bound && late <= line.bound
     }

@@ -5,7 +5,7 @@
 
 use super::message::{Claim, PeerId, Ping, Pong, Standing};
 use super::peer::{PATIENCE, Peer, Use};
-use crate::{ClockEstimate, EnsembleTime, LocalTime, RateBelief, Span, SyncState};
+use crate::{ClockEstimate, EnsembleTime, LocalTime, RateBelief, RemoteLine, Span, SyncState};
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// Who does not answer is asked this often.
@@ -130,7 +130,7 @@ impl Reference {
 /// Nothing is claimed, and no time given.
 fn standing(id: PeerId, now: LocalTime) -> Standing {
     let claim = Claim { priority: 0, session: 0, age: Span::ZERO, term: 0, followers: 0 };
-    Standing { id, leader: id, claim, line: ClockEstimate::new(now, EnsembleTime::from_bits(0)) }
+    Standing { id, leader: id, claim, line: RemoteLine::new(now.to_remote(), EnsembleTime::from_bits(0)) }
 }
 
 #[cfg(test)]
@@ -149,11 +149,12 @@ mod tests {
 
     /// The answer of a server whose local clock is ours, 10 ms away.
     fn answer(ping: &Ping, asked: LocalTime) -> (Pong, LocalTime) {
-        let there = asked + Span::from_millis(10);
-        let line = ClockEstimate::new(there, time(there));
+        let came = asked + Span::from_millis(10);
+        let there = came.to_remote();
+        let line = RemoteLine::new(there, time(came));
         let standing = Standing { id: PeerId(9), leader: PeerId(9), line, ..ping.standing };
         let pong = Pong { standing, nonce: ping.nonce, received: there, answered: there, before: None };
-        (pong, there + Span::from_millis(10))
+        (pong, came + Span::from_millis(10))
     }
 
     /// Asks and is answered until then. Returns how many questions there were.
@@ -208,7 +209,7 @@ mod tests {
         let before = reference.estimate(at(7_000));
         let ping = Ping { standing: standing(PeerId(1), at(6_000)), nonce: 12 };
         let (mut pong, arrival) = answer(&ping, at(6_000));
-        pong.standing.line = ClockEstimate::new(at(0), EnsembleTime::from_bits(0));
+        pong.standing.line = RemoteLine::new(at(0).to_remote(), EnsembleTime::from_bits(0));
         assert!(!reference.answer(&pong, arrival));
         assert_eq!(reference.estimate(at(7_000)), before);
     }
@@ -258,8 +259,7 @@ mod tests {
                 let (mut pong, arrival) = answer(&ping, now);
                 let line = pong.standing.line;
                 pong.standing.id = PeerId(10);
-                pong.standing.line =
-                    ClockEstimate::new(pong.received - booted, line.ensemble_at(pong.received));
+                pong.standing.line = RemoteLine::new(pong.received - booted, line.ensemble_at(pong.received));
                 pong.received = pong.received - booted;
                 pong.answered = pong.answered - booted;
                 coming.push((pong, arrival));

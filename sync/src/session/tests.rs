@@ -35,7 +35,7 @@ fn hello(id: u64, count: u64) -> Message {
     let now = wall(0);
     let claim = Claim { priority: 0, session: 5, age: Span::from_secs(3_600), term: 0, followers: 0 };
     let line = ClockEstimate::new(now.local, now.wall + Span::from_secs(7));
-    let standing = Standing { id: PeerId(id), leader: PeerId(id), claim, line };
+    let standing = Standing { id: PeerId(id), leader: PeerId(id), claim, line: line.to_remote() };
     Message::Hello(Hello { standing, count, known: Vec::new() })
 }
 
@@ -69,12 +69,12 @@ fn a_leader_whose_answers_are_held_back_is_asked_in_a_burst_for_longer() {
                 let Output::Send { message: Message::Ping(ping), .. } = output else { continue };
                 asked += 1;
                 let Message::Hello(hello) = hello(1, 1) else { unreachable!("it is a hello") };
-                let there = (now.local + Span::from_millis(1), now.local + Span::from_millis(1));
+                let there = (now.local + Span::from_millis(1)).to_remote();
                 let pong = Pong {
                     standing: hello.standing,
                     nonce: ping.nonce,
-                    received: there.0,
-                    answered: there.1,
+                    received: there,
+                    answered: there,
                     before: None,
                 };
                 let held = if holds && asked % 10 > 0 { 20 + asked * 37 % 71 } else { 0 };
@@ -172,7 +172,7 @@ fn an_answer_nobody_asked_for_is_counted_and_changes_nothing() {
     let before = session.estimate();
     for nonce in 0..100 {
         let at = wall(2).local;
-        let pong = Pong { standing, nonce, received: at, answered: at, before: None };
+        let pong = Pong { standing, nonce, received: at.to_remote(), answered: at.to_remote(), before: None };
         session.handle(at, address(7), &Message::Pong(pong));
     }
     assert!(session.leads());

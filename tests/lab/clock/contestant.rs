@@ -2,12 +2,13 @@
 
 use super::baselines::{AbletonLink, Chrony, NtpdRs, O2, Sendspin, Snapcast};
 use super::polling::Polling;
-use downbeat_sync::{EnsembleTime, Estimator, Exchange, LocalTime, RateBelief, Span};
+use downbeat_sync::{Estimator, Exchange, LocalTime, RateBelief, RemoteTime, Span};
 
 /// What a contestant says of a moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Published {
-    pub(crate) ensemble: EnsembleTime,
+    /// The reference's time.
+    pub(crate) remote: RemoteTime,
     /// Its standard error, if the method has one.
     pub(crate) sigma: Option<Span>,
     /// Its hard bound, if the method has one.

@@ -11,7 +11,7 @@ impl Contestant for Estimator {
     fn published(&self, now: LocalTime) -> Option<Published> {
         let estimate = self.estimate(now)?;
         Some(Published {
-            ensemble: estimate.ensemble_at(now),
+            remote: estimate.remote_at(now),
             sigma: Some(estimate.sigma),
             bound: Some(estimate.bound),
         })

@@ -6,7 +6,7 @@ use super::oscillator::Oscillator;
 use super::polling::{BEGIN, Poller, Polling};
 use super::scenario::{Scenario, Step};
 use super::track::{Point, Track};
-use downbeat_sync::{EnsembleTime, Exchange, LocalTime, Span};
+use downbeat_sync::{Exchange, LocalTime, RemoteTime, Span};
 
 /// How long the reference takes to answer (s).
 const ANSWERING: f64 = 20e-6;
@@ -96,7 +96,7 @@ impl Trial {
         let Some(published) = contestant.published(now) else { return Point::silent(since) };
         Point {
             since,
-            error: 1e6 * (published.ensemble - self.truth(t)).as_secs_f64(),
+            error: 1e6 * (published.remote - self.truth(t)).as_secs_f64(),
             sigma: published.sigma.map(|sigma| 1e6 * sigma.as_secs_f64()),
             bound: published.bound.map(|bound| 1e6 * bound.as_secs_f64()),
         }
@@ -123,10 +123,8 @@ impl Trial {
     }
 
     /// What the reference's clock shows.
-    fn truth(&self, t: f64) -> EnsembleTime {
+    fn truth(&self, t: f64) -> RemoteTime {
         let stepped = self.step.filter(|step| t - BEGIN >= step.at).map_or(0.0, |step| step.by);
-        EnsembleTime::from_unix(Span::from_secs(1_700_000_000))
-            + Span::from_secs_f64(t)
-            + Span::from_secs_f64(stepped)
+        RemoteTime::from_ticks(7 << 50) + Span::from_secs_f64(t) + Span::from_secs_f64(stepped)
     }
 }

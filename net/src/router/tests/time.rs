@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::timing::Membership;
-use downbeat_sync::{Claim, Message, PeerId, Ping, Standing};
+use downbeat_sync::{Claim, Message, PeerId, Ping, RemoteLine, Standing};
 
 #[test]
 fn the_time_is_told_to_whoever_asks_and_to_nobody_else() {
@@ -55,20 +55,20 @@ fn whoever_measures_the_clock_is_answered_as_by_a_peer() {
         id: PeerId(1),
         leader: PeerId(1),
         claim: Claim { priority: 0, session: 3, age: Span::ZERO, term: 0, followers: 0 },
-        line: ClockEstimate::new(lab.now, EnsembleTime::from_bits(0)),
+        line: RemoteLine::new(lab.now.to_remote(), EnsembleTime::from_bits(0)),
     };
     let mut ping = Vec::new();
     member.write(&mut ping, &Message::Ping(Ping { standing, nonce: 99 })).expect("it can be written");
     lab.pass(Span::from_secs(3));
     let conn = ConnId::numbered(alice.0 as u32);
     lab.router.handle(conn, lab.now, &ping);
-    let received = lab.now;
+    let received = lab.now.to_remote();
     // It leaves half a second later.
     lab.now += Span::from_millis(500);
     lab.pump();
     let [pong] = lab.heard(alice).try_into().expect("one answer");
     let Ok(Message::Pong(pong)) = member.read(&pong) else { panic!("a pong of the same ensemble") };
-    assert_eq!((pong.nonce, pong.received, pong.answered), (99, received, lab.now));
+    assert_eq!((pong.nonce, pong.received, pong.answered), (99, received, lab.now.to_remote()));
     assert_eq!((pong.standing.id, pong.standing.claim.age), (pong.standing.leader, Span::from_millis(3_500)));
     assert_eq!(pong.standing.line.ensemble_at(received), EnsembleTime::from_unix(Span::from_secs(3)));
     lab.nothing_came(&[bob]);

@@ -20,7 +20,7 @@ pub(crate) use sendspin::Sendspin;
 pub(crate) use snapcast::Snapcast;
 
 use super::contestant::{Contestant, Published};
-use downbeat_sync::{EnsembleTime, Exchange, LocalTime, Span};
+use downbeat_sync::{Exchange, LocalTime, RemoteTime, Span};
 
 /// An exchange in seconds since the first one.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,7 @@ struct Sample {
 
 /// Where counting begins: the first exchange.
 #[derive(Clone, Copy, Debug, Default)]
-struct Origin(Option<(LocalTime, EnsembleTime)>);
+struct Origin(Option<(LocalTime, RemoteTime)>);
 
 impl Origin {
     /// `None` if the stamps contradict themselves.
@@ -42,10 +42,10 @@ impl Origin {
         if exchange.is_absurd() {
             return None;
         }
-        let (local, ensemble) = *self.0.get_or_insert((exchange.asked, exchange.received));
+        let (local, remote) = *self.0.get_or_insert((exchange.asked, exchange.received));
         let [asked, returned] = [exchange.asked, exchange.returned].map(|here| (here - local).as_secs_f64());
         let [received, answered] =
-            [exchange.received, exchange.answered].map(|there| (there - ensemble).as_secs_f64());
+            [exchange.received, exchange.answered].map(|there| (there - remote).as_secs_f64());
         Some(Sample {
             at: 0.5 * (asked + returned),
             offset: 0.5 * ((received - asked) + (answered - returned)),
@@ -60,9 +60,9 @@ impl Origin {
 
     /// The reference's time, `offset` (s) ahead.
     fn published(&self, now: LocalTime, offset: f64, sigma: Option<f64>) -> Option<Published> {
-        let (local, ensemble) = self.0?;
-        let ensemble = ensemble + (now - local) + Span::from_secs_f64(offset);
-        Some(Published { ensemble, sigma: sigma.map(Span::from_secs_f64), bound: None })
+        let (local, remote) = self.0?;
+        let remote = remote + (now - local) + Span::from_secs_f64(offset);
+        Some(Published { remote, sigma: sigma.map(Span::from_secs_f64), bound: None })
     }
 }
 
