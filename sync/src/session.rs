@@ -4,13 +4,14 @@
 //! nothing more to send, at [`Session::deadline`] at the latest, and [`Session::advance`] as often. Whoever knows when a
 //! message really left says so by [`Session::sent`].
 //!
-//! A node begins as leader of a session of its own, whose time starts as its wall clock, and says hello. If somebody leads
-//! already, it follows: it asks the leader in a burst, and from then on a few times a second, and its published clock is
-//! steered after the estimate. Two other followers are asked as well, as witnesses: if the leader's time steps without
-//! announcement and they both say it did not, the leader is outvoted. When the leader is not heard for [`LEASE`], the first
-//! follower on its list goes on with the time it has; nobody's time jumps for that.
+//! A node begins as leader of a session of its own, whose time starts as its wall clock, and says hello. If somebody carries an
+//! older session, it joins that: it asks the leader in a burst, or a follower where there is no leader just then, and takes
+//! over the time once it knows it. From then on it asks a few times a second, and its published clock is steered after the
+//! estimate. Two other followers are asked as well, as witnesses: if the leader's time steps without announcement and they both
+//! say it did not, the leader is outvoted. When the leader is not heard for [`LEASE`], the first follower on its list goes
+//! on with the time it has; nobody's time jumps for that.
 //!
-//! Not for: estimating (`estimator`), the rules of succession (`election`), bytes (the net crate).
+//! Not for: estimating (`estimator`), the rules of who leads (`election`), bytes (the net crate).
 
 mod beliefs;
 mod crowd;
@@ -20,21 +21,28 @@ mod leadership;
 mod message;
 mod peer;
 mod reference;
+mod report;
+mod source;
+mod timers;
 
 pub use message::{Claim, Departure, Hello, Message, PeerId, Ping, Pong, Standing};
 pub use reference::Reference;
+pub use report::{News, PeerReport, SessionTally};
 
 use crate::{
-    ClockEstimate, EnsembleTime, FollowWall, Jump, LocalTime, RateBelief, Span, Steering, SyncState,
-    Timescale, WallAnchor,
+    ClockEstimate, EnsembleTime, FollowWall, Jump, LocalTime, RateBelief, Span, Steering, Timescale,
+    WallAnchor,
 };
 use beliefs::Beliefs;
 use crowd::Greetings;
 use departures::{Departures, Sent};
-use peer::{Peer, Use};
+use leadership::{Following, Joining};
+use peer::Peer;
+use report::Headlines;
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
+use timers::{Timer, Timers};
 
 /// A leader's heartbeat.
 const HEARTBEAT: Span = Span::from_millis(500);
@@ -104,27 +112,7 @@ enum Role {
     /// The ensemble's time is kept here.
     Leading(Box<Timescale>),
     /// It is kept elsewhere.
-    Following {
-        leader: PeerId,
-        since: LocalTime,
-        /// Its time is the published one now.
-        joined: bool,
-    },
-}
-
-/// What a session counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SessionTally {
-    /// Leaders that were lost and succeeded, here or elsewhere.
-    pub successions: u32,
-    /// Leaders that were outvoted.
-    pub outvoted: u32,
-    /// Answers nobody asked for, hellos that came again.
-    pub stray: u64,
-    /// Questions not answered, nodes not taken notice of, for want of room.
-    pub dropped: u64,
-    /// Stamps of departure that cannot be true.
-    pub absurd: u64,
+    Following(Following),
 }
 
 /// A question that is to be answered.
@@ -136,30 +124,13 @@ struct Answer {
     arrival: LocalTime,
 }
 
-/// A row of what is known of other nodes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PeerReport {
-    /// Who.
-    pub id: PeerId,
-    /// Where.
-    pub address: SocketAddr,
-    /// Whether it leads.
-    pub leads: bool,
-    /// How long ago it was heard.
-    pub silent: Span,
-    /// What is measured of it, if it is asked: how far ahead of the published clock, with its standard error.
-    pub offset: Option<(Span, Span)>,
-    /// The least round trip.
-    pub round_trip: Option<Span>,
-    /// Exchanges that were kept out.
-    pub doubted: u64,
-}
-
-/// See the module.
+/// A node among others. It is driven by its caller, who sends what [`Session::poll`] returns and hands in what comes.
 #[derive(Debug)]
 pub struct Session {
     config: SessionConfig,
     role: Role,
+    /// The older session that is to be joined, once its time is known.
+    joining: Option<Joining>,
     published: Steering,
     session: u64,
     term: u32,
@@ -174,11 +145,7 @@ pub struct Session {
     greetings: Greetings,
     hellos: u64,
     turn: usize,
-    next_hello: LocalTime,
-    next_knock: LocalTime,
-    next_steer: LocalTime,
-    next_look: LocalTime,
-    next_count: LocalTime,
+    timers: Timers,
     /// Who is asked, how many follow, and who of them come first: found out now and then, for there may be thousands.
     asked: Vec<PeerId>,
     followers: u32,
@@ -186,6 +153,9 @@ pub struct Session {
     beliefs: Beliefs,
     nonces: u64,
     tally: SessionTally,
+    news: Headlines,
+    /// It was said how far the wall clock of this pinned leader is from the room's time.
+    is_told_apart: bool,
 }
 
 impl Session {
@@ -194,12 +164,15 @@ impl Session {
         let now = start.local;
         let timescale = Timescale::new(start, config.follow);
         let published = Steering::new(timescale.estimate());
+        let mut timers = Timers::new(now);
+        timers.set(Timer::Look, now + LOOK);
         Session {
             session: draw(config.secret, 0),
             nonces: 0,
             beliefs: Beliefs::new(config.id, &config.beliefs, now),
             config,
             role: Role::Leading(Box::new(timescale)),
+            joining: None,
             published,
             term: 0,
             born: start.wall,
@@ -211,32 +184,19 @@ impl Session {
             greetings: Greetings::default(),
             hellos: 0,
             turn: 0,
-            next_hello: now,
-            next_knock: now,
-            next_steer: now,
-            next_look: now + LOOK,
-            next_count: now,
+            timers,
             asked: Vec::new(),
             followers: 0,
             heirs: Vec::new(),
             tally: SessionTally::default(),
+            news: Headlines::default(),
+            is_told_apart: false,
         }
     }
 
     /// The published clock: local to ensemble time.
     pub fn estimate(&self) -> ClockEstimate {
         self.published.line()
-    }
-
-    /// How good it is.
-    pub fn state(&self, now: LocalTime) -> SyncState {
-        match &self.role {
-            Role::Leading(_) => SyncState::Locked,
-            Role::Following { joined: false, .. } => SyncState::Acquiring,
-            Role::Following { leader, .. } => {
-                self.peers.get(leader).map_or(SyncState::Holdover, |peer| peer.estimator().state(now))
-            }
-        }
     }
 
     /// Whether the ensemble's time is kept here.
@@ -248,7 +208,7 @@ impl Session {
     pub fn leader(&self) -> PeerId {
         match self.role {
             Role::Leading(_) => self.config.id,
-            Role::Following { leader, .. } => leader,
+            Role::Following(Following { leader, .. }) => leader,
         }
     }
 
@@ -262,43 +222,6 @@ impl Session {
     pub fn age(&self, now: LocalTime) -> (u64, Span) {
         let claim = self.claim(now);
         (claim.session, claim.age)
-    }
-
-    /// What it counted.
-    pub fn tally(&self) -> SessionTally {
-        let stray = self.peers.values().map(|peer| peer.stray).sum::<u64>();
-        let absurd = self.peers.values().map(|peer| peer.absurd).sum::<u64>();
-        SessionTally { stray: self.tally.stray + stray, absurd: self.tally.absurd + absurd, ..self.tally }
-    }
-
-    /// What was learned a moment ago of other hosts' clocks, by the number of the host: worth remembering.
-    pub fn learned(&self, now: LocalTime) -> impl Iterator<Item = (u32, RateBelief)> {
-        self.beliefs.news(now)
-    }
-
-    /// What is known of the others, the leader first.
-    pub fn peers(&self, now: LocalTime) -> Vec<PeerReport> {
-        let published = self.published.line().ensemble_at(now);
-        let mut rows: Vec<PeerReport> = self
-            .peers
-            .iter()
-            .map(|(id, peer)| {
-                let asked = peer.used_as() != Use::None;
-                let estimate = peer.estimate(now).filter(|_| asked);
-                PeerReport {
-                    id: *id,
-                    address: peer.address,
-                    leads: peer.standing.leader == *id,
-                    silent: now - peer.heard,
-                    offset: estimate.map(|estimate| (estimate.ensemble_at(now) - published, estimate.sigma)),
-                    round_trip: peer.estimator().least_round_trip().filter(|_| asked),
-                    doubted: peer.estimator().counts().0,
-                }
-            })
-            .collect();
-        let leader = self.leader();
-        rows.sort_by_key(|row| (row.id != leader, row.offset.is_none(), row.id));
-        rows
     }
 
     /// Takes a message that arrived at `arrival`.
@@ -321,12 +244,16 @@ impl Session {
             Message::Hello(hello) => self.notice(standing, Some(hello.count), from, arrival),
             _ => self.notice(standing, None, from, arrival),
         };
-        let claims = match message {
-            Message::Hello(hello) => is_new.is_some_and(|is_new| self.hear(hello, from, is_new, arrival)),
+        match message {
+            Message::Hello(hello) => {
+                if let Some(is_new) = is_new {
+                    self.hear(hello, from, is_new, arrival);
+                }
+            }
             Message::Ping(ping) => {
                 // It may be an old one, said again: of a leader it tells nothing, of others whom they follow.
                 if let Some(peer) = self.peers.get_mut(&standing.id).filter(|_| standing.id != leader) {
-                    peer.standing.leader = standing.leader;
+                    peer.follows = standing.leader;
                 }
                 // To answer, nobody need be known.
                 if self.answers.len() < ANSWERS {
@@ -335,67 +262,47 @@ impl Session {
                 } else {
                     self.tally.dropped += 1;
                 }
-                false
             }
-            Message::Pong(pong) => {
-                self.learn(pong, from, arrival);
-                false
-            }
-        };
-        if !(matches!(message, Message::Ping(_)) && standing.id == leader) {
-            self.consider(standing.id, from, claims, arrival);
+            Message::Pong(pong) => self.learn(pong, from, arrival),
+        }
+        // Anybody may say an old question again: it tells nothing of the leader, and of others only that they claim to lead.
+        let is_claim = standing.id != leader && standing.leader == standing.id;
+        if is_claim || !matches!(message, Message::Ping(_)) {
+            self.consider(standing.id, from, arrival);
         }
     }
 
-    /// Goes on with time. Tells of the jump of the published clock, if there was one.
+    /// Goes on with time. Returns the jump of the published clock, if there was one.
     pub fn advance(&mut self, now: WallAnchor) -> Option<Jump> {
         let local = now.local;
-        if !local.is_before(self.next_count) {
+        if self.timers.is_due(Timer::Count, local) {
+            self.timers.set(Timer::Count, local + COUNT);
             self.take_stock(local);
             self.wait_no_longer(local);
+            self.hand_over(local);
         }
-        let jump = match &mut self.role {
-            Role::Leading(timescale) => {
-                if local.is_before(self.next_look) {
-                    return None;
-                }
-                self.next_look = local + LOOK;
-                let jump = timescale.look(now);
-                let line = timescale.estimate();
-                match jump {
-                    Some(_) => {
-                        let jump = self.published.jump(&line, local);
-                        // The session is no older for it.
-                        self.born += jump.by;
-                        Some(jump)
-                    }
-                    None => {
-                        self.published.adopt(&line);
-                        None
-                    }
-                }
-            }
-            Role::Following { leader, since, .. } => {
-                let (leader, since) = (*leader, *since);
-                self.break_circle(leader, since, now);
-                self.mind_the_leader(leader, now);
-                self.steer(local)
+        let jump = match &self.role {
+            Role::Leading(_) => self.lead(now),
+            Role::Following(_) => {
+                self.mind_the_leader(now);
+                None
             }
         };
+        let jump = self.steer(local).or(jump);
         if jump.is_some() {
-            self.next_hello = local;
+            self.timers.set(Timer::Hello, local);
         }
         jump
     }
 
     /// Another clock is the wall clock from now on, whose time this is: while it leads, the ensemble's time is set to it at
-    /// once. Tells of the jump of the published clock, if there is one.
+    /// once. Returns the jump of the published clock, if there is one.
     pub fn change_wall(&mut self, now: WallAnchor) -> Option<Jump> {
         let Role::Leading(timescale) = &mut self.role else { return None };
         timescale.change_wall(now)?;
         let jump = self.published.jump(&timescale.estimate(), now.local);
         self.born += jump.by;
-        self.next_hello = now.local;
+        self.timers.set(Timer::Hello, now.local);
         Some(jump)
     }
 
@@ -407,15 +314,18 @@ impl Session {
         if let Some(to) = self.greetings.next() {
             return Some(Output::Send { to, message: Message::Hello(self.hello(now)), stamp: None });
         }
-        if !now.is_before(self.next_hello) {
-            self.next_hello = now + if self.leads() { HEARTBEAT } else { SIGN_OF_LIFE };
+        if self.timers.is_due(Timer::Hello, now) {
+            // A follower that is not answered says so as often as a leader says that it lives.
+            let is_answered = self.quiet(now) < source::STALE;
+            let rests = !self.leads() && is_answered;
+            self.timers.set(Timer::Hello, now + if rests { SIGN_OF_LIFE } else { HEARTBEAT });
             if self.leads() {
                 self.greet_in_turn();
             }
             return Some(Output::Announce(Message::Hello(self.hello(now))));
         }
-        if !now.is_before(self.next_knock) {
-            self.next_knock = now + KNOCK;
+        if self.timers.is_due(Timer::Knock, now) {
+            self.timers.set(Timer::Knock, now + KNOCK);
             let silent = |to: &&SocketAddr| {
                 !self.peers.values().any(|peer| peer.address == **to && now - peer.heard < KNOCK)
             };
@@ -439,79 +349,9 @@ impl Session {
 
     /// When to call [`Session::poll`] and [`Session::advance`] at the latest.
     pub fn deadline(&self) -> LocalTime {
-        let own = match self.role {
-            Role::Leading(_) => self.next_look,
-            Role::Following { .. } => self.next_steer,
-        };
         let asks = self.asked.iter().filter_map(|id| self.peers.get(id)?.deadline());
-        let all = asks.chain([self.next_hello, self.next_knock]);
-        all.fold(own, |first, next| if next.is_before(first) { next } else { first })
-    }
-
-    fn learn(&mut self, pong: &Pong, from: SocketAddr, now: LocalTime) {
-        let Some(peer) = self.peers.get_mut(&pong.standing.id) else { return };
-        let Some(has_moved) = peer.answer(pong, now) else { return };
-        peer.address = from;
-        let has_jumped = peer.standing.line.epoch != pong.standing.line.epoch;
-        peer.standing = pong.standing;
-        let leads_us = peer.used_as() == Use::Leader && pong.standing.leader == pong.standing.id;
-        if has_jumped {
-            self.next_steer = now;
-        }
-        let claim = pong.standing.claim;
-        if leads_us && claim.session != self.session {
-            // It followed somebody else for a while, of which nothing was heard here, and has succeeded to that session.
-            (self.session, self.term) = (claim.session, claim.term);
-            self.born = self.published.line().ensemble_at(now) - claim.age;
-        }
-        if has_moved {
-            self.doubt(pong.standing.id, now);
-        }
-    }
-
-    /// Exchanges that waited for better stamps for too long are used as they are.
-    fn wait_no_longer(&mut self, now: LocalTime) {
-        let moved: Vec<PeerId> =
-            self.peers.iter_mut().filter_map(|(id, peer)| peer.wait_no_longer(now).then_some(*id)).collect();
-        for id in moved {
-            self.doubt(id, now);
-        }
-    }
-
-    /// A clock is not where it was: if it is the leader's, and the witnesses saw nothing of it, it is followed no longer.
-    fn doubt(&mut self, id: PeerId, now: LocalTime) {
-        let is_leader = self.peers.get(&id).is_some_and(|peer| peer.used_as() == Use::Leader);
-        if is_leader && self.is_outvoted(now) {
-            if let Some(peer) = self.peers.get_mut(&id) {
-                peer.ban(now + BANNED);
-            }
-            self.tally.outvoted += 1;
-        }
-    }
-
-    fn steer(&mut self, now: LocalTime) -> Option<Jump> {
-        if now.is_before(self.next_steer) {
-            return None;
-        }
-        self.next_steer = now + STEER;
-        self.appoint(now);
-        let Role::Following { leader, since, joined } = &mut self.role else { return None };
-        let peer = self.peers.get(leader)?;
-        if peer.is_banned(now) {
-            return None;
-        }
-        let target = peer.estimate(now)?;
-        if !*joined && target.sigma > READY && now - *since < READY_AFTER {
-            return None;
-        }
-        *joined = true;
-        let jump = self.published.follow(&target, now);
-        self.born = if jump.is_some() {
-            self.published.line().ensemble_at(now) - peer.claim(now).age
-        } else {
-            self.born
-        };
-        jump
+        // What is counted ten times a second is always due at some time.
+        asks.chain(self.timers.first()).reduce(LocalTime::earlier).unwrap_or(self.published.line().anchor())
     }
 
     fn hello(&mut self, now: LocalTime) -> Hello {
@@ -527,13 +367,17 @@ impl Session {
         Standing { id: self.config.id, leader: self.leader(), claim: self.claim(now), line: line.to_remote() }
     }
 
+    /// What this node carries.
     fn claim(&self, now: LocalTime) -> Claim {
+        let (term, followers) = self.reign();
         Claim {
             priority: u8::from(self.config.leader),
             session: self.session,
             age: self.published.line().ensemble_at(now) - self.born,
-            term: self.term,
-            followers: if self.leads() { self.followers } else { 0 },
+            term,
+            followers,
+            quiet: self.quiet(now),
+            yields: self.joining.is_some(),
         }
     }
 }

@@ -95,6 +95,11 @@ impl Timescale {
         self.line
     }
 
+    /// Whether it was another host's before, and this host's wall clock has not taken its place since.
+    pub fn is_inherited(&self) -> bool {
+        self.inherited
+    }
+
     /// Takes a look at the wall clock; tells of the jump if it was stepped since the last, or is too far off to be
     /// followed by slewing.
     pub fn look(&mut self, wall: WallAnchor) -> Option<Jump> {
@@ -183,6 +188,7 @@ mod tests {
                 + Span::from_secs_f64(secs * (1.0 + ppm * 1e-6))
                 + step,
             uncertainty: Span::ZERO,
+            synchronised: false,
         }
     }
 

@@ -31,6 +31,8 @@ pub(crate) struct HostClock {
     pub(crate) wall: Seconds,
     /// How long it takes to send a message that it has stamped (s).
     pub(crate) sending: Seconds,
+    /// Whether its kernel says that its wall clock is right.
+    pub(crate) synchronised: bool,
     /// Whether its kernel tells when a message has left.
     pub(crate) tells: bool,
 }
@@ -107,7 +109,7 @@ impl HostClock {
 
     fn anchor(&self, t: Seconds) -> WallAnchor {
         let wall = truth(t) + Span::from_secs_f64(self.wall + t * self.ppm * 1e-6);
-        WallAnchor { local: self.local(t), wall, uncertainty: Span::ZERO }
+        WallAnchor { local: self.local(t), wall, uncertainty: Span::ZERO, synchronised: self.synchronised }
     }
 
     /// When its local clock shows this.
