@@ -77,7 +77,7 @@ impl Node {
     }
 
     fn send(&mut self, seconds: f64, action: Action) {
-        let when = When::At(EnsembleTime::from_bits(START) + Span::from_secs_f64(seconds));
+        let when = When::at(EnsembleTime::from_bits(START) + Span::from_secs_f64(seconds));
         let event = Event { when, from: Origin(0), late: None, action };
         self.control.send(event).expect("the ring has room");
     }
@@ -294,7 +294,7 @@ fn offline_nothing_is_off_and_every_bit_the_same() {
             (0.7, tone(440.0)),
             (1.1, Action::Set { id: ID, param: Param::Rate, value: 1.5, seconds: 3.3 }),
         ] {
-            let when = When::At(EnsembleTime::from_bits(0) + Span::from_secs_f64(seconds));
+            let when = When::at(EnsembleTime::from_bits(0) + Span::from_secs_f64(seconds));
             let event = Event { when, from: Origin(0), late: None, action };
             control.send(event).expect("the ring has room");
         }

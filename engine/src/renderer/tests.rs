@@ -1,7 +1,7 @@
 //! What is late, what comes with the device's moods, and what is handed back: each in a block or two.
 
 use super::*;
-use crate::event::{Origin, Param, Play, VoiceId, VoiceShape};
+use crate::event::{Origin, Param, Play, VoiceId, VoiceShape, When};
 use crate::lane::{Control, lane};
 use crate::source::{Instrument, Progress, Run, Source};
 use crate::{Clip, ClipId, MAX_CLIPS};
@@ -41,7 +41,7 @@ impl Bench {
     /// Sends an event due at a frame.
     fn send(&mut self, frame: f64, action: Action) {
         let due = EnsembleTime::from_bits(0) + Span::from_secs_f64(frame / f64::from(RATE));
-        let event = Event { when: When::At(due), from: Origin(0), late: None, action };
+        let event = Event { when: When::at(due), from: Origin(0), late: None, action };
         self.control.send(event).expect("the ring has room");
     }
 
@@ -171,7 +171,7 @@ fn a_flood_of_cancels_is_spread_over_blocks() {
     bench.block();
     let taken = bench.counted(|c| &c.events);
     for _ in 0..1_000 {
-        let (when, from) = (When::Arrived(LocalTime::from_ticks(0)), Origin(0));
+        let (when, from) = (When::arrived(LocalTime::from_ticks(0)), Origin(0));
         let event = Event { when, from, late: None, action: Action::Cancel(Some(VoiceId(3))) };
         bench.control.send(event).expect("the ring has room");
     }
