@@ -36,7 +36,10 @@ impl Lab {
     }
 
     fn with_key(score: ScoreConfig, key: Option<crate::Key>) -> Lab {
-        let settings = Settings { rate: RATE, agenda: score.events, limiter: false, ..Settings::default() };
+        // A pass is one block, however long: nothing is to wait for that.
+        let immediate = downbeat_engine::Immediate::Asap;
+        let agenda = score.events;
+        let settings = Settings { rate: RATE, agenda, immediate, limiter: false, ..Settings::default() };
         let (control, offline) = Offline::new(settings, Streams::none());
         let membership = Membership { ensemble: "lab".into(), key };
         let config = HubConfig { score, membership, ..HubConfig::alone("lab", "1.2.3") };
@@ -645,8 +648,8 @@ fn by_their_own_clocks_two_senders_keep_their_rhythms_at_once() {
     }
     let heard = |frame: i64| sound[frame as usize];
     for step in 11..580i64 {
-        // One block after it came.
-        let at_once = if (step - 1) % 15 == 0 { 0.5 } else { 0.0 };
+        // The block after it came.
+        let at_once = if step % 15 == 0 { 0.5 } else { 0.0 };
         assert_eq!(heard(10 * step), expected(step, at_once), "at {} ms", 10 * step);
     }
     assert!(sound.iter().enumerate().all(|(frame, x)| frame % 10 == 0 || *x == 0.0));
