@@ -204,6 +204,20 @@ fn an_agenda_that_is_full_is_told_to_the_sender() {
 }
 
 #[test]
+fn a_sender_of_whom_all_is_dropped_is_counted() {
+    let mut lab = Lab::new(64);
+    for step in 1..30 {
+        lab.pass(10);
+        let args = [Arg::from("kick"), "late".into(), "drop".into()];
+        lab.send(peer(1), &bundle(10 * step - 3, &[message("/play", &args)]));
+        lab.send(peer(2), &bundle(10 * step + 5, &[message("/play", &args)]));
+    }
+    lab.pass(10);
+    let status = &lab.ask(peer(3), "/status", &[])[0].1;
+    assert_eq!((value(status, "dropped"), value(status, "senders_dropped")), ("29", "1"));
+}
+
+#[test]
 fn lateness_is_told_to_the_sender_who_asked() {
     let mut lab = Lab::new(64);
     assert_eq!(lab.ask(peer(1), "/notify", &[Arg::Int(1)]), [(peer(1), "/done /notify 1".into())]);
