@@ -8,9 +8,10 @@ SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 export DEBIAN_FRONTEND := noninteractive
 
-# To build; to test against real peers; to measure beside them.
+# To build; to test against real peers; to check for a Pi's processors (ring has C in it); to measure beside them.
 BUILD_PACKAGES := build-essential pkg-config libasound2-dev libjack-jackd2-dev
 TEST_PACKAGES := python3-venv puredata-core pd-osc pd-mrpeach-net liblo-tools jackd2 iproute2
+CROSS_PACKAGES := gcc-arm-linux-gnueabihf libc6-dev-armhf-cross gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 BENCH_PACKAGES := liblo-dev liboscpack-dev supercollider-server
 
 # The python-osc versions that the tests play with: the one most tutorials pin, and the newest.
@@ -21,13 +22,14 @@ VENVS := $(PYTHON_OSC:%=.venv/python-osc-%/ready) .venv/tcposcrouter/ready
 RTSAN_RUNTIME = $(firstword $(wildcard $(shell rustc --print sysroot)/lib/rustlib/*/lib/librustc-*_rt.rtsan.a \
 	$(HOME)/.rustup/toolchains/*/lib/rustlib/*/lib/librustc-*_rt.rtsan.a))
 
-.PHONY: run test lint rtsan bench bench-router bench-sync bench-company setup rust build-packages test-packages bench-packages
+.PHONY: run test lint portable rtsan bench bench-router bench-sync bench-company setup rust build-packages test-packages \
+	cross-packages bench-packages
 
 run: rust build-packages
 	cargo build --release --features jack --locked
 	samples/demo.sh target/release/downbeat
 
-test: lint setup
+test: lint portable setup
 	cargo check --workspace --all-targets --no-default-features --locked
 	if [ "$(RTSAN_RUNTIME)" ]; then $(MAKE) rtsan; else echo "no RealtimeSanitizer runtime: make rtsan is left out"; fi
 	cargo test --workspace --features jack --locked
@@ -36,6 +38,22 @@ lint: rust build-packages
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --features jack --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+# What people build who are not here: 32 and 64 bit Raspberry Pi OS (without a sound card, which would need ALSA of those
+# processors), and the oldest compiler that Cargo.toml promises.
+PI_TARGETS := armv7-unknown-linux-gnueabihf aarch64-unknown-linux-gnu
+OLDEST = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+
+portable: rust cross-packages
+	@command -v rustup > /dev/null || { \
+		echo "no rustup: checks for other processors and for the oldest compiler are left out" >&2; exit 0; }; \
+	set -x; \
+	for target in $(PI_TARGETS); do \
+		rustup target list --installed | grep -qx "$$target" || rustup target add "$$target"; \
+		cargo check --workspace --no-default-features --target "$$target" --target-dir target/portable --locked; \
+	done; \
+	rustup run $(OLDEST) rustc --version || rustup toolchain install --profile minimal $(OLDEST); \
+	cargo +$(OLDEST) check --workspace --all-targets --features jack --target-dir target/oldest --locked
 
 # The audio callback under RealtimeSanitizer, which aborts on a lock or a system call. In a folder of its own: what is linked with
 # the sanitizer is linked otherwise.
@@ -87,6 +105,9 @@ build-packages:
 
 test-packages:
 	@$(call install,$(BUILD_PACKAGES) $(TEST_PACKAGES))
+
+cross-packages:
+	@$(call install,$(BUILD_PACKAGES) $(CROSS_PACKAGES))
 
 bench-packages:
 	@$(call install,$(BUILD_PACKAGES) $(TEST_PACKAGES) $(BENCH_PACKAGES))

@@ -92,7 +92,7 @@ fn run(block: usize, seconds: usize, action: fn(&mut Random) -> Action) -> Run {
         // The first ones come through the ring by and by, and must not be late for that.
         let earliest = if index == 0 { RATE as usize / 5 } else { (index + 1) * block };
         while sent - run.played < PENDING as u64 {
-            let when = When::At(ahead(&mut random, earliest));
+            let when = When::at(ahead(&mut random, earliest));
             let event = Event { when, from: Origin(0), late: None, action: action(&mut random) };
             control.send(event).expect("the ring is as long as the agenda");
             sent += 1;

@@ -85,7 +85,7 @@ fn ours(interp: Interp, clip_rate: u32, score: &[Start]) -> f64 {
     for start in score {
         let shape = VoiceShape { pan: start.pan, ..VoiceShape::default() };
         let play = Play { clip: id, rate: 1.0, start: 0.0, looped: false, shape };
-        let when = When::At(EnsembleTime::from_bits(0) + start.at);
+        let when = When::at(EnsembleTime::from_bits(0) + start.at);
         let event = Event { when, from: Origin(0), late: None, action: Action::Play(play) };
         control.send(event).expect("the ring has room for the score");
     }

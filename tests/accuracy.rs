@@ -57,7 +57,7 @@ fn settings(rate: u32) -> Settings {
 }
 
 fn send(control: &mut Control, time: EnsembleTime, action: Action) {
-    let event = Event { when: When::At(time), from: Origin(0), late: None, action };
+    let event = Event { when: When::at(time), from: Origin(0), late: None, action };
     control.send(event).expect("the ring has room for the score");
 }
 

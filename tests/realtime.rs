@@ -106,9 +106,11 @@ fn send(control: &mut Control, block: u64, sent: &mut u64) {
     for _ in 0..40 {
         *sent += 1;
         let when = match *sent % 5 {
-            0 => When::Arrived(LocalTime::from_ticks(now.bits())),
-            1 if block > 100 => When::At(now - Span::from_millis(30)),
-            step => When::At(now + Span::from_millis(step as i64 * 7)),
+            0 => When::arrived(LocalTime::from_ticks(now.bits())),
+            1 if block > 100 => When::stamped(now - Span::from_millis(30), LocalTime::from_ticks(now.bits())),
+            step => {
+                When::stamped(now + Span::from_millis(step as i64 * 7), LocalTime::from_ticks(now.bits()))
+            }
         };
         let late = [None, Some(LatePolicy::Drop), Some(LatePolicy::Trim)][(*sent % 3) as usize];
         let _ = control.send(Event { when, from: Origin(1), late, action: action(*sent) });

@@ -100,10 +100,10 @@ pub(crate) struct NodeArgs {
     /// Folder of WAV files; each is played at the address of its name
     #[arg(long, value_name = "DIR", help_heading = "Sound")]
     pub(crate) samples: Option<PathBuf>,
-    /// What becomes of an event that comes too late
+    /// What becomes of an event that can only sound after its timetag
     #[arg(long, value_enum, default_value_t, help_heading = "Sound")]
     pub(crate) late: Late,
-    /// When messages without an instant sound
+    /// When an event sounds at the earliest: without a timetag then, with one no sooner
     #[arg(long, value_enum, default_value_t, help_heading = "Sound")]
     pub(crate) immediate: Immediate,
     /// Where a start between two frames is put
@@ -160,19 +160,19 @@ pub(crate) struct NodeArgs {
 /// What becomes of late events.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub(crate) enum Late {
-    /// They happen at once
+    /// They happen as soon as they can
     #[default]
     Play,
     /// They do not happen
     Drop,
-    /// They start inside the sample, where it would be by now
+    /// They start inside the sample, where it would be by then
     Trim,
 }
 
-/// When untimed messages sound.
+/// When events sound at the earliest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Immediate {
-    /// One block after they arrived, on the sample: keeps the rhythm
+    /// The latency and one block after they arrived, on the sample: keeps the rhythm
     #[default]
     Steady,
     /// At the start of the next block: soonest

@@ -2,14 +2,15 @@
 //!
 //! Not for: how many clients there may be (`args`).
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 
 /// Taken by what is no client: listeners, the log, the poll.
-const BESIDE: u64 = 64;
+const BESIDE: rlim_t = 64;
 
 /// Raises the limit as far as `connections` need and the system allows, and says so if that is not enough.
 pub(super) fn raise(connections: u32) {
-    let wanted = u64::from(connections) + BESIDE;
+    // The system's own type: 32 bits wide on a 32-bit Raspberry Pi OS.
+    let wanted = rlim_t::from(connections).saturating_add(BESIDE);
     let granted = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
         let granted = wanted.clamp(soft.min(hard), hard);
         setrlimit(Resource::RLIMIT_NOFILE, granted, hard).map(|()| granted)

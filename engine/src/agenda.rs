@@ -103,7 +103,7 @@ mod tests {
             Some(id) => Action::Set { id: VoiceId(id), param: crate::Param::Gain, value: 1.0, seconds: 0.0 },
             None => Action::Stop(Target::All),
         };
-        let when = When::Arrived(LocalTime::from_ticks(0));
+        let when = When::arrived(LocalTime::from_ticks(0));
         Entry { key, seq, lead: 0, event: Event { when, from: Origin(0), late: None, action } }
     }
 

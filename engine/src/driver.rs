@@ -169,7 +169,7 @@ mod tests {
     }
 
     fn click_at(control: &mut Control, due: Span) {
-        let when = When::At(EnsembleTime::from_bits(START) + due);
+        let when = When::at(EnsembleTime::from_bits(START) + due);
         let event = Event { when, from: Origin(0), late: None, action: Action::Click { gain: 1.0 } };
         control.send(event).expect("the ring has room");
     }
@@ -225,7 +225,7 @@ mod tests {
             let (mut control, mut driver) = driver(Span::ZERO);
             let shape = VoiceShape::default();
             let action = Action::Tone(Tone { freq: 0.25, wave: Wave::Saw, shape });
-            let when = When::At(EnsembleTime::from_bits(START) + Span::from_secs(1));
+            let when = When::at(EnsembleTime::from_bits(START) + Span::from_secs(1));
             let event = Event { when, from: Origin(0), late: None, action };
             control.send(event).expect("the ring has room");
             let format = Format { rate: 48_000, channels: 1, block: 128, max_block: 128 };

@@ -12,7 +12,7 @@ pub const MAX_ARGS: usize = 8;
 /// One thing to happen at one instant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Event {
-    /// The instant.
+    /// The instant, and when it came.
     pub when: When,
     /// Who asked: handed back in reports, so that the network thread knows whom to answer.
     pub from: Origin,
@@ -22,28 +22,77 @@ pub struct Event {
     pub action: Action,
 }
 
-/// When an event is due.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum When {
+/// When an event is due, and when it arrived.
+///
+/// Sixteen bytes, for it crosses a ring with every event: each of the two numbers has one value that says "none".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct When {
+    timetag: u64,
+    arrival: u64,
+}
+
+/// Stands for a timetag or an arrival that is not there. A time of just these bits is taken for the tick before.
+const NONE: u64 = u64::MAX;
+
+impl When {
     /// At once: it arrived at this local time, by the kernel's stamp where there is one.
-    Arrived(LocalTime),
-    /// At this time of the ensemble's clock.
-    At(EnsembleTime),
+    pub const fn arrived(arrival: LocalTime) -> When {
+        When { timetag: NONE, arrival: some(arrival.ticks()) }
+    }
+
+    /// At this time of the ensemble's clock, whenever it arrived: what a program plans itself is held to no arrival.
+    pub const fn at(due: EnsembleTime) -> When {
+        When { timetag: some(due.bits()), arrival: NONE }
+    }
+
+    /// At this time of the ensemble's clock; it arrived at this local time.
+    pub const fn stamped(due: EnsembleTime, arrival: LocalTime) -> When {
+        When { timetag: some(due.bits()), arrival: some(arrival.ticks()) }
+    }
+
+    /// The same, as if it had arrived at this local time, if it arrived at all.
+    pub(crate) const fn arriving(self, at: LocalTime) -> When {
+        match self.arrival {
+            NONE => self,
+            _ => When { arrival: some(at.ticks()), ..self },
+        }
+    }
+
+    /// The instant it names; `None` if it means "at once".
+    pub const fn timetag(self) -> Option<EnsembleTime> {
+        match self.timetag {
+            NONE => None,
+            bits => Some(EnsembleTime::from_bits(bits)),
+        }
+    }
+
+    /// When it arrived; `None` if the program itself planned it.
+    pub const fn arrival(self) -> Option<LocalTime> {
+        match self.arrival {
+            NONE => None,
+            ticks => Some(LocalTime::from_ticks(ticks)),
+        }
+    }
+}
+
+/// The bits of a time that is there.
+const fn some(bits: u64) -> u64 {
+    if bits == NONE { NONE - 1 } else { bits }
 }
 
 /// A sender, by a number the network thread gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Origin(pub u32);
 
-/// What becomes of an event whose instant has passed.
+/// What becomes of an event that can only be placed after its timetag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum LatePolicy {
-    /// It happens at once, from its beginning.
+    /// It happens at the earliest instant it can ([`crate::Immediate`]), from its beginning.
     #[default]
     Play,
     /// It does not happen.
     Drop,
-    /// It starts where it would be by now, so that it is in time from there on.
+    /// The same, but it starts where it would be by then, by the ensemble's clock, so that it is in time from there on.
     Trim,
 }
 

@@ -85,7 +85,7 @@ impl Pulse {
 
     /// A part of so many frames begins with frame `first`; `rate` is nominal (Hz).
     pub(crate) fn beat(&mut self, horizon: &Horizon, first: u64, frames: usize, rate: f64) -> Beat {
-        let Horizon { map, estimate } = horizon;
+        let Horizon { map, estimate, .. } = horizon;
         let now = estimate.ensemble_at(map.local_at(first));
         let since = self.last.replace(now).map_or(0, |last| (now - last).ticks());
         Beat {

@@ -3,7 +3,7 @@
 //! Not for: devices or clocks. It is given a line from frames to local time and a slice to fill, so it renders the same
 //! offline, in a test or in a sound card's callback.
 
-use crate::event::{Action, Event, LatePolicy, Param, Target, When};
+use crate::event::{Action, Event, LatePolicy, Param, Target};
 use crate::follow::{Follow, Pulse};
 use crate::lane::{Garbage, MAX_CLIPS, Stage, Supply};
 use crate::limiter::Limiter;
@@ -16,7 +16,7 @@ use crate::stream::Streams;
 use crate::table::ClipTable;
 use crate::voice::Born;
 use crate::voices::Voices;
-use downbeat_sync::{ClockEstimate, FrameMap, LocalTime, Span};
+use downbeat_sync::{ClockEstimate, EnsembleTime, FrameMap, LocalTime, Span};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -26,14 +26,14 @@ const MAX_PART: usize = 1_024;
 const PREFETCH: f64 = 0.5;
 /// A clip that starts this close to the end of its head gets ahead of the disk as well [frames of the clip].
 const PREFETCH_REACH: f64 = 16_384.0;
-/// Added to one block's length for events that mean "at once": the network thread's way from stamp to ring [300 us].
+/// Added to one block's length for what sounds as soon as it can: the network thread's way from stamp to ring [300 us].
 const STEADY_MARGIN: Span = Span::from_micros(300);
 /// A cancel looks at all that waits: so many looks take as long as one event taken from the ring.
 const LOOKS_PER_EVENT: usize = 64;
-/// An event is late when its instant lies more than this before the first frame that can still be changed (frames).
+/// An event is late when it is placed more than this after its timetag (frames).
 ///
 /// One, not zero: the map moves by fractions of a frame between two blocks, and an event on their edge moves with it.
-const LATE_TOLERANCE: f64 = 1.0;
+const EDGE: f64 = 1.0;
 
 /// Events in, sound out.
 ///
@@ -126,9 +126,9 @@ impl Renderer {
             Immediate::Steady => latency + block + STEADY_MARGIN,
             Immediate::Asap => Span::ZERO,
         };
-        self.receive(delay, map.local_at(self.next));
+        self.receive(map.local_at(self.next));
         for part in out.chunks_mut(MAX_PART * channels) {
-            self.render_part(Horizon { map, estimate: self.estimate }, part);
+            self.render_part(Horizon { map, estimate: self.estimate, delay }, part);
         }
         self.give_back();
         let counters = &self.stage.counters;
@@ -143,9 +143,8 @@ impl Renderer {
         counters.leaps.fetch_add(pulled.leaps, Relaxed);
     }
 
-    /// Empties the rings, at the local time `now` of the next frame. An event that means "at once" is due `delay` after
-    /// its arrival.
-    fn receive(&mut self, delay: Span, now: LocalTime) {
+    /// Empties the rings, at the local time `now` of the next frame.
+    fn receive(&mut self, now: LocalTime) {
         // Each may hand something back: what finds no room waits, for nothing is freed here.
         while !self.stage.garbage.is_full()
             && let Ok(supply) = self.stage.supply.pop()
@@ -162,7 +161,12 @@ impl Renderer {
         {
             budget -= 1;
             count(&self.stage.counters.events);
-            let immediate = matches!(event.when, When::Arrived(_));
+            let immediate = event.when.timetag().is_none();
+            let event = match self.settings.immediate {
+                Immediate::Steady => event,
+                // The next block begins with what came before it, in that order.
+                Immediate::Asap => Event { when: event.when.arriving(now), ..event },
+            };
             match event.action {
                 // These two act on what waits, so they do not wait behind it themselves.
                 Action::Panic if immediate => self.panic(),
@@ -170,7 +174,7 @@ impl Renderer {
                     budget = budget.saturating_sub(self.schedule.len() / LOOKS_PER_EVENT);
                     self.cancel(&event, id);
                 }
-                _ if self.schedule.push(event, delay, self.lead(&event.action)) => {}
+                _ if self.schedule.push(event, self.lead(&event.action)) => {}
                 _ => {
                     count(&self.stage.counters.refused);
                     self.report(Report::Full { from: event.from });
@@ -274,23 +278,33 @@ impl Renderer {
 
     /// Does what an event says at frame `at` of the part that begins with frame `first`.
     fn perform(&mut self, mut placed: Placed, first: u64, at: u64, horizon: &Horizon) {
-        let mut skip = 0.0;
-        if let Some(late) = self.lateness(&placed, first) {
-            match self.judge(&placed.event, late, horizon) {
-                LatePolicy::Drop => return count(&self.stage.counters.dropped),
-                LatePolicy::Trim => skip = at as f64 - placed.position,
-                LatePolicy::Play => {}
-            }
+        if first as f64 - placed.position > EDGE {
+            // It was not here in time even for the instant at which it could have sounded.
+            placed.late += at as f64 - placed.position;
             placed.position = at as f64;
         }
-        let seed = match placed.event.when {
-            When::At(due) => due.bits(),
+        let mut skip = 0.0;
+        if let Some(due) = placed.event.when.timetag()
+            && placed.late > EDGE
+        {
+            let by = horizon.ensemble_at(placed.position) - due;
+            match self.judge(&placed.event, due, by) {
+                LatePolicy::Drop => return count(&self.stage.counters.dropped),
+                // By the ensemble's time, in nominal frames: on every card the sound is as far, and those that follow stay so.
+                LatePolicy::Trim => skip = by.as_secs_f64() * f64::from(self.settings.rate),
+                LatePolicy::Play => {}
+            }
+        }
+        let seed = match placed.event.when.timetag() {
+            Some(due) => due.bits(),
             // No two nodes get it at one instant, so no two could agree on it.
-            When::Arrived(due) => due.ticks(),
+            None => placed.event.when.arrival().map_or(0, LocalTime::ticks),
         };
+        let offset = at as f64 - placed.position;
         let (offset, skip) = match self.settings.onset {
-            Onset::Subframe => (at as f64 - placed.position, skip),
-            Onset::Frame => (0.0, skip.round()),
+            Onset::Subframe => (offset, skip),
+            Onset::Frame if skip > 0.0 => (0.0, (skip + offset).round()),
+            Onset::Frame => (0.0, 0.0),
         };
         let start = Start { rate: f64::from(self.settings.rate), offset, skip, seed };
         // By instants, not by the frames a change rounds to; what comes late happens now.
@@ -299,19 +313,8 @@ impl Renderer {
         self.act(&placed.event, start, born, (at - first) as usize);
     }
 
-    /// How many frames too late an event is taken up, if it is late. What means "at once" is never late.
-    fn lateness(&self, placed: &Placed, first: u64) -> Option<f64> {
-        let frames = first as f64 - placed.position;
-        match placed.event.when {
-            When::At(_) => (frames > LATE_TOLERANCE).then_some(frames),
-            When::Arrived(_) => (frames > 0.0).then_some(frames),
-        }
-    }
-
-    /// Counts and reports a late event; tells what becomes of it.
-    fn judge(&mut self, event: &Event, frames: f64, horizon: &Horizon) -> LatePolicy {
-        let When::At(due) = event.when else { return LatePolicy::Play };
-        let by = horizon.map.span_of(frames);
+    /// Counts and reports an event that is late by so much; tells what becomes of it.
+    fn judge(&mut self, event: &Event, due: EnsembleTime, by: Span) -> LatePolicy {
         let policy = match event.late.unwrap_or(self.settings.late) {
             policy if sounds(&event.action) => policy,
             _ => LatePolicy::Play,

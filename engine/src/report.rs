@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering};
 /// Something the audio thread must tell somebody about.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Report {
-    /// An event came after its instant.
+    /// An event was placed after its timetag, because it arrived too late for it.
     Late {
         /// Who sent it.
         from: Origin,
         /// The instant it named.
         due: EnsembleTime,
-        /// By how much it missed the last chance to be in time.
+        /// By how much, of the ensemble's time: to the sample.
         by: Span,
         /// What became of it.
         policy: LatePolicy,
@@ -45,7 +45,7 @@ pub const LATENESS_BINS: usize = 16;
 pub struct Counters {
     /// Events drained from the ring.
     pub events: AtomicU64,
-    /// Events that came after their instant, whatever became of them.
+    /// Events that were placed after their timetag, whatever became of them.
     pub late: AtomicU64,
     /// Late events that were dropped by policy.
     pub dropped: AtomicU64,

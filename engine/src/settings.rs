@@ -9,10 +9,12 @@ use crate::lane::DEFAULT_EVENTS;
 use crate::schedule::Onset;
 use crate::voices::DEFAULT_VOICES;
 
-/// What happens to events that mean "at once".
+/// When an event sounds at the earliest: what means "at once" then, what has a timetag then or at its timetag, whichever
+/// is the later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Immediate {
-    /// One block after their arrival, on the sample: a pattern played live keeps its rhythm.
+    /// The output latency and one block after its arrival, on the sample: a pattern played live keeps its rhythm, and so
+    /// does one whose sender stamps "now".
     #[default]
     Steady,
     /// At the start of the next block: sooner, but with a jitter of one block.
@@ -34,7 +36,7 @@ pub struct Settings {
     pub drain: usize,
     /// What becomes of late events that do not say themselves.
     pub late: LatePolicy,
-    /// What happens to events that mean "at once".
+    /// When an event sounds at the earliest.
     pub immediate: Immediate,
     /// How an onset between two frames is played.
     pub onset: Onset,

@@ -23,7 +23,8 @@ pub struct Start {
     /// With an onset at frame 100.25 the first frame filled is 101, and `offset` is 0.75. A source that rings before its
     /// onset (a sampler whose interpolator is symmetric) is begun that much earlier: then `offset` is negative.
     pub offset: f64,
-    /// How much of the sound has passed already at the onset (frames): not 0 only for late events that are trimmed.
+    /// How much of the sound has passed already at the onset, by the ensemble's clock (nominal frames): not 0 only for late
+    /// events that are trimmed.
     pub skip: f64,
     /// A number that is the same on every node for one event: seed noise with it.
     pub seed: u64,

@@ -311,11 +311,13 @@ impl Connections {
             let mut means = Means { limits: &self.limits, counters: &self.counters, pool: &mut self.pool };
             conn.flush(&mut means);
             if conn.long.is_news() {
-                let why = format_args!(
-                    "{id} takes SLIP and is sent packets of more than {SLIPDEC} bytes: Pd's slipdec drops those, \
-                     unless it is given a larger size"
+                self.log.warn(
+                    now,
+                    format_args!(
+                        "{id} takes SLIP and is sent packets of more than {SLIPDEC} bytes: Pd's slipdec drops \
+                         those, unless it is given a larger size"
+                    ),
                 );
-                self.log.warn(now, why);
             }
             if conn.behind.is_news() {
                 self.log

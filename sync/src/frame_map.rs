@@ -33,7 +33,12 @@ impl FrameMap {
     ///
     /// Exact where it can be: a whole rate times ticks is rounded once, and dividing by 2^32 loses nothing.
     pub fn frames_until(&self, local: LocalTime) -> f64 {
-        (local - self.local).ticks() as f64 * self.rate / TICKS_PER_SEC
+        self.frames_in(local - self.local)
+    }
+
+    /// How many frames last so long.
+    pub fn frames_in(&self, span: Span) -> f64 {
+        span.ticks() as f64 * self.rate / TICKS_PER_SEC
     }
 
     /// How long so many frames last.

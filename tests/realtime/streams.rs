@@ -29,7 +29,7 @@ fn play(control: &mut Control, block: u64) {
         looped: block.is_multiple_of(2),
         shape: VoiceShape { gain: 0.2, dur: Some(0.3), ..VoiceShape::default() },
     });
-    let at = When::At(EnsembleTime::from_bits(0) + when);
+    let at = When::at(EnsembleTime::from_bits(0) + when);
     assert!(control.send(Event { when: at, from: Origin(1), late: None, action }).is_ok());
 }
 

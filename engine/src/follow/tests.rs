@@ -77,7 +77,7 @@ impl Node {
     }
 
     fn send(&mut self, seconds: f64, action: Action) {
-        let when = When::At(EnsembleTime::from_bits(START) + Span::from_secs_f64(seconds));
+        let when = When::at(EnsembleTime::from_bits(START) + Span::from_secs_f64(seconds));
         let event = Event { when, from: Origin(0), late: None, action };
         self.control.send(event).expect("the ring has room");
     }
@@ -294,7 +294,7 @@ fn offline_nothing_is_off_and_every_bit_the_same() {
             (0.7, tone(440.0)),
             (1.1, Action::Set { id: ID, param: Param::Rate, value: 1.5, seconds: 3.3 }),
         ] {
-            let when = When::At(EnsembleTime::from_bits(0) + Span::from_secs_f64(seconds));
+            let when = When::at(EnsembleTime::from_bits(0) + Span::from_secs_f64(seconds));
             let event = Event { when, from: Origin(0), late: None, action };
             control.send(event).expect("the ring has room");
         }
@@ -304,6 +304,35 @@ fn offline_nothing_is_off_and_every_bit_the_same() {
         out
     };
     assert_eq!(heard(Follow::On), heard(Follow::Off));
+}
+
+#[test]
+fn a_file_trimmed_by_100_s_is_at_once_where_it_should_be_on_two_cards_200_ppm_apart() {
+    let rate = 8_000;
+    // The clip's own rate is another, and so is the local clock's.
+    for (action, clip_rate) in [(play(1.0, true), 11_025), (tone(0.25), rate)] {
+        for (sign, drift) in [(1.0, 35e-6), (-1.0, -50e-6)] {
+            let settings =
+                Settings { late: crate::LatePolicy::Trim, interp: Interp::Cubic, ..following(Follow::Auto) };
+            let mut node = Node::new(rate, settings).on(wandering, sign).drifting(drift);
+            node.clip(clip_rate, &slope(4 * clip_rate as usize));
+            while node.now < 100.0 {
+                node.block(1_024);
+            }
+            node.send(0.0, action);
+            node.blocks(20, 64);
+            let (mut most, mut compared) = (0.0f64, 0);
+            while node.now < 130.0 {
+                let began = node.block(256);
+                if let Some(off) = ahead(&node, began, 4.0) {
+                    most = most.max(off.abs());
+                    compared += 1;
+                }
+            }
+            assert!(compared > 500 && most * f64::from(rate) < 0.5, "{} frames off", most * f64::from(rate));
+            assert_eq!(node.counters().leaps.load(Relaxed), 0);
+        }
+    }
 }
 
 /// The steepest way between two frames, but for the seam of the slope.

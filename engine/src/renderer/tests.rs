@@ -1,7 +1,7 @@
 //! What is late, what comes with the device's moods, and what is handed back: each in a block or two.
 
 use super::*;
-use crate::event::{Origin, Param, Play, VoiceId, VoiceShape};
+use crate::event::{Origin, Param, Play, VoiceId, VoiceShape, When};
 use crate::lane::{Control, lane};
 use crate::source::{Instrument, Progress, Run, Source};
 use crate::{Clip, ClipId, MAX_CLIPS};
@@ -41,8 +41,26 @@ impl Bench {
     /// Sends an event due at a frame.
     fn send(&mut self, frame: f64, action: Action) {
         let due = EnsembleTime::from_bits(0) + Span::from_secs_f64(frame / f64::from(RATE));
-        let event = Event { when: When::At(due), from: Origin(0), late: None, action };
+        let event = Event { when: When::at(due), from: Origin(0), late: None, action };
         self.control.send(event).expect("the ring has room");
+    }
+
+    /// Sends an event that arrives at the local time of one frame, stamped for another, or not at all.
+    fn arrive(&mut self, arrival: f64, stamp: Option<f64>, action: Action) {
+        let span = |frame: f64| Span::from_secs_f64(frame / f64::from(RATE));
+        let arrival = LocalTime::from_ticks(0) + span(arrival);
+        let when = match stamp {
+            Some(frame) => When::stamped(EnsembleTime::from_bits(0) + span(frame), arrival),
+            None => When::arrived(arrival),
+        };
+        self.control.send(Event { when, from: Origin(0), late: None, action }).expect("the ring has room");
+    }
+
+    /// The frames that sound, of so many blocks.
+    fn heard(&mut self, blocks: usize) -> Vec<usize> {
+        let first = self.renderer.frame() as usize;
+        let out: Vec<f32> = (0..blocks).flat_map(|_| self.block()).collect();
+        out.iter().enumerate().filter(|(_, x)| **x != 0.0).map(|(at, _)| first + at).collect()
     }
 
     fn block(&mut self) -> [f32; BLOCK] {
@@ -83,6 +101,105 @@ fn a_late_change_is_carried_out_and_reported_so_whatever_the_policy() {
     });
     assert_eq!(policies, [LatePolicy::Play, LatePolicy::Drop]);
     assert_eq!(bench.counted(|c| &c.dropped), 1);
+}
+
+/// A block and the margin after its arrival an event sounds at the earliest (frames).
+const WAY: f64 = BLOCK as f64 + 14.4;
+
+#[test]
+fn a_sender_that_stamps_now_keeps_its_rhythm_and_is_told_how_late_it_is() {
+    for policy in [LatePolicy::Play, LatePolicy::Drop] {
+        let mut bench = Bench::new(Settings { late: policy, ..Settings::default() });
+        let mut heard = Vec::new();
+        let (mut arrivals, mut untimed) = (Vec::new(), Vec::new());
+        for block in 1..40 {
+            // What comes during a block is known when the next is rendered.
+            let arrival = f64::from(block * BLOCK as i32) - f64::from(block * 37 % 64);
+            bench.arrive(arrival, Some(arrival - 5.0), click());
+            arrivals.push(arrival);
+            untimed.push((arrival + WAY).round() as usize);
+            heard.extend(bench.heard(1));
+        }
+        heard.extend(bench.heard(3));
+        let (played, dropped) = match policy {
+            LatePolicy::Drop => (vec![], arrivals.len() as u64),
+            _ => (untimed, 0),
+        };
+        assert_eq!((heard, bench.counted(|c| &c.dropped)), (played, dropped));
+        for _ in arrivals {
+            let Some(Report::Late { by, policy: told, .. }) = bench.control.report() else {
+                panic!("unreported")
+            };
+            let frames = by.as_secs_f64() * f64::from(RATE);
+            assert!((frames - WAY - 5.0).abs() < 0.01 && told == policy, "{frames}");
+        }
+    }
+}
+
+#[test]
+fn a_late_change_waits_as_a_late_start_does() {
+    let mut bench = Bench::new(Settings { onset: Onset::Frame, ..Settings::default() });
+    let (looped, stop) = (Some(VoiceId(1)), Action::Stop(Target::Voice(VoiceId(1))));
+    bench.clip(1, &[1.0; 100]);
+    bench.block();
+    bench.arrive(10.0, Some(9.0), play(1, true, looped));
+    bench.arrive(40.0, None, Action::MasterGain { value: 0.5, seconds: 0.0 });
+    bench.arrive(50.0, Some(50.0), Action::MasterGain { value: 0.25, seconds: 0.0 });
+    bench.arrive(60.0, Some(50.0), stop);
+    let out = [bench.block(), bench.block(), bench.block(), bench.block()].concat();
+    let at = |gain: f32| out.iter().position(|x| *x == gain).map(|at| BLOCK + at);
+    assert_eq!(at(1.0), Some((10.0 + WAY).round() as usize));
+    assert_eq!(at(0.5), Some((40.0 + WAY).round() as usize));
+    assert_eq!(at(0.25), Some((50.0 + WAY).round() as usize));
+    // A release is a fade, from full.
+    let released = out.iter().rposition(|x| *x == 0.25).map(|at| BLOCK + at);
+    assert_eq!(released, Some((60.0 + WAY).round() as usize));
+}
+
+#[test]
+fn a_late_bundle_takes_effect_at_one_sample() {
+    let mut bench = Bench::new(Settings { onset: Onset::Frame, ..Settings::default() });
+    bench.block();
+    let id = VoiceId(1);
+    bench.clip(1, &[1.0; 100]);
+    for action in [play(1, true, Some(id)), Action::Set { id, param: Param::Gain, value: 0.5, seconds: 0.0 }]
+    {
+        bench.arrive(17.3, Some(2.0), action);
+    }
+    bench.arrive(17.3, Some(2.0), Action::Click { gain: 0.25 });
+    let out = [bench.block(), bench.block()].concat();
+    let loudest = out.iter().copied().fold(0.0, f32::max);
+    assert_eq!(loudest, 0.75);
+    assert_eq!(bench.counted(|c| &c.late), 3);
+}
+
+#[test]
+fn an_event_in_time_is_not_held_by_its_arrival() {
+    let mut bench = Bench::new(Settings::default());
+    bench.arrive(-80.0, Some(5.0), click());
+    bench.arrive(-80.0, Some(200.0), click());
+    assert_eq!((bench.heard(4), bench.counted(|c| &c.late)), (vec![5, 200], 0));
+}
+
+#[test]
+fn as_soon_as_possible_is_the_next_block_in_the_order_of_arrival() {
+    let mut bench = Bench::new(Settings { immediate: Immediate::Asap, ..Settings::default() });
+    bench.block();
+    let gain = |value| Action::MasterGain { value, seconds: 0.0 };
+    bench.arrive(30.0, Some(60.0), gain(0.5));
+    bench.arrive(40.0, None, gain(0.25));
+    bench.arrive(45.0, Some(44.0), click());
+    bench.arrive(50.0, Some(100.0), click());
+    let out = bench.block();
+    let heard: Vec<_> = out.iter().enumerate().filter(|(_, x)| **x != 0.0).collect();
+    assert_eq!(heard, [(0, &0.25), (36, &0.25)]);
+    let lates: Vec<_> = std::iter::from_fn(|| bench.control.report())
+        .map(|report| match report {
+            Report::Late { by, .. } => (by.as_secs_f64() * f64::from(RATE)).round(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(lates, [4.0, 20.0]);
 }
 
 #[test]
@@ -171,7 +288,7 @@ fn a_flood_of_cancels_is_spread_over_blocks() {
     bench.block();
     let taken = bench.counted(|c| &c.events);
     for _ in 0..1_000 {
-        let (when, from) = (When::Arrived(LocalTime::from_ticks(0)), Origin(0));
+        let (when, from) = (When::arrived(LocalTime::from_ticks(0)), Origin(0));
         let event = Event { when, from, late: None, action: Action::Cancel(Some(VoiceId(3))) };
         bench.control.send(event).expect("the ring has room");
     }

@@ -172,7 +172,7 @@ fn rendered(clip: Arc<Clip>) -> Vec<f32> {
     for (millis, rate, looped) in [(10, 1.0, false), (50, 0.37, true), (333, 2.9, true)] {
         let shape = VoiceShape { gain: 0.2, ..VoiceShape::default() };
         let action = Action::Play(Play { clip: ClipId(0), rate, start: 0.0, looped, shape });
-        let when = When::At(EnsembleTime::from_bits(12_345) + Span::from_millis(millis));
+        let when = When::at(EnsembleTime::from_bits(12_345) + Span::from_millis(millis));
         assert!(control.send(Event { when, from: Origin(0), late: None, action }).is_ok());
     }
     let mut out = vec![0.0; 2 * 64 * 1_500];

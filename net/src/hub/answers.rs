@@ -159,7 +159,7 @@ impl Hub {
             net.unsent.load(Ordering::Relaxed),
             net.spoiled.load(Ordering::Relaxed),
         ];
-        let pairs: [(&str, Arg<'_>); 38] = [
+        let pairs: [(&str, Arg<'_>); 39] = [
             ("name", self.config.name.as_str().into()),
             ("version", self.config.version.as_str().into()),
             ("state", state.as_str().into()),
@@ -178,6 +178,7 @@ impl Hub {
             ("events", count(&engine.events)),
             ("late", count(&engine.late)),
             ("dropped", count(&engine.dropped)),
+            ("senders_dropped", int(self.drops.warned())),
             ("refused", int(self.tally.refused)),
             ("unsealed", int(self.tally.keyless)),
             ("stale", int(self.tally.stale)),

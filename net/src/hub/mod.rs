@@ -12,7 +12,7 @@
 //! | `/late` | ms late, `play` `drop` or `trim`, and the timetag as two ints | the sender, if subscribed, or if it is our group at a router or one of its users: then up to 10 a second, all together |
 //! | `/cancel/reply` | how many events were withdrawn | the sender |
 //! | `/sample/list/reply` | how many samples there are, then names; as many messages as it takes | the sender |
-//! | `/status/reply` | pairs: `name` `version` `state` `device` `rate` `channels` `buffer` `latency_ms` `cpu` `xruns` `voices` `pending` `late` and more | the sender |
+//! | `/status/reply` | pairs: `name` `version` `state` `device` `rate` `channels` `buffer` `latency_ms` `cpu` `xruns` `voices` `pending` `late` `dropped` `senders_dropped` (of whom nearly all was) and more | the sender |
 //! | `/sync/status/reply` | pairs: `role` `leader` `state` `drift_ppm` `error_ms` `bound_ms` `wall_ms` `epoch` `jumps` `peers` `successions` `joined` `deaf` `outvoted` `synchronised` (what the kernel says of the wall clock: 1 if NTP or PTP keeps it right) `rx_stamps` `tx_stamps` (whose stamps most datagrams have as they arrive, and the messages about time as they leave: `kernel`, `user`, `none` before the first) `timetags` `senders` `senders_off` `senders_jumps` and more | the sender |
 //! | `/sync/senders/reply` | pairs: `sender` `packets` `state` `lead_ms` `bias_ms` `spread_ms` `jumps`, and `drift_ppm` once it is known; one message for each who sends timetags, or `senders` 0 | the sender |
 //! | `/sync/time/reply`, `/sync/time/ii/reply`, `/sync/time/s/reply` | what was asked, then the time the question arrived | the sender |
@@ -30,6 +30,7 @@
 mod answers;
 mod budget;
 mod clips;
+mod drops;
 mod gate;
 #[cfg(test)]
 mod tests;
@@ -48,10 +49,11 @@ pub use answers::PEERS_TOLD;
 use budget::Budget;
 use clips::Places;
 use downbeat_engine::device::DeviceState;
-use downbeat_engine::{Clip, Control, Garbage, Origin, Report, Supply};
+use downbeat_engine::{Clip, Control, Garbage, LatePolicy, Origin, Report, Supply};
 use downbeat_sync::{
     ClockEstimate, Jump, LocalTime, News, RateBelief, Session, SessionConfig, Span, WallAnchor,
 };
+use drops::Drops;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -121,6 +123,7 @@ pub struct Hub {
     router: Option<MemberReport>,
     /// What a group may still be told of late events.
     lates: Allowance,
+    drops: Drops,
     places: Places,
     loading: usize,
     device: Option<DeviceState>,
@@ -210,6 +213,7 @@ impl Hub {
             group: None,
             router: None,
             lates: Allowance::new(start.local),
+            drops: Drops::default(),
             places: Places::new(),
             loading: 0,
             device: None,
@@ -260,6 +264,7 @@ impl Hub {
                 self.tally.full += 1;
                 return self.error(from, first_address(packet), Reason::Full);
             }
+            self.drops.sent(origin, &staged.events);
         }
         for request in std::mem::take(&mut staged.requests) {
             self.answer(request, &arrival, from);
@@ -497,6 +502,14 @@ impl Hub {
             self.tally.orphaned += 1;
             return;
         };
+        if let Report::Late { from, by, policy: LatePolicy::Drop, .. } = report
+            && self.drops.dropped(from)
+        {
+            tracing::warn!(
+                "all that {to} stamps is dropped: it could sound only {by} after its timetags; let it stamp further ahead, \
+                 or start the node with --late play"
+            );
+        }
         match report {
             Report::Late { due, by, policy, .. } if self.subscribers.contains(&to) => {
                 self.late(to, due, by, policy);

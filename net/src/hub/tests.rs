@@ -36,7 +36,10 @@ impl Lab {
     }
 
     fn with_key(score: ScoreConfig, key: Option<crate::Key>) -> Lab {
-        let settings = Settings { rate: RATE, agenda: score.events, limiter: false, ..Settings::default() };
+        // A pass is one block, however long: nothing is to wait for that.
+        let immediate = downbeat_engine::Immediate::Asap;
+        let agenda = score.events;
+        let settings = Settings { rate: RATE, agenda, immediate, limiter: false, ..Settings::default() };
         let (control, offline) = Offline::new(settings, Streams::none());
         let membership = Membership { ensemble: "lab".into(), key };
         let config = HubConfig { score, membership, ..HubConfig::alone("lab", "1.2.3") };
@@ -203,6 +206,20 @@ fn an_agenda_that_is_full_is_told_to_the_sender() {
     }
     let said = "/error / full: too many events are scheduled; one was refused";
     assert_eq!(lab.said(), [(peer(1), said.into()), (peer(1), said.into())]);
+}
+
+#[test]
+fn a_sender_of_whom_all_is_dropped_is_counted() {
+    let mut lab = Lab::new(64);
+    for step in 1..30 {
+        lab.pass(10);
+        let args = [Arg::from("kick"), "late".into(), "drop".into()];
+        lab.send(peer(1), &bundle(10 * step - 3, &[message("/play", &args)]));
+        lab.send(peer(2), &bundle(10 * step + 5, &[message("/play", &args)]));
+    }
+    lab.pass(10);
+    let status = &lab.ask(peer(3), "/status", &[])[0].1;
+    assert_eq!((value(status, "dropped"), value(status, "senders_dropped")), ("29", "1"));
 }
 
 #[test]
@@ -650,8 +667,8 @@ fn by_their_own_clocks_two_senders_keep_their_rhythms_at_once() {
     }
     let heard = |frame: i64| sound[frame as usize];
     for step in 11..580i64 {
-        // One block after it came.
-        let at_once = if (step - 1) % 15 == 0 { 0.5 } else { 0.0 };
+        // The block after it came.
+        let at_once = if step % 15 == 0 { 0.5 } else { 0.0 };
         assert_eq!(heard(10 * step), expected(step, at_once), "at {} ms", 10 * step);
     }
     assert!(sound.iter().enumerate().all(|(frame, x)| frame % 10 == 0 || *x == 0.0));

@@ -290,7 +290,7 @@ impl<'a> Course<'a> {
             timetags,
             measured: false,
             timetag: osc::IMMEDIATELY,
-            when: When::Arrived(arrival.at),
+            when: When::arrived(arrival.at),
             matches: MATCHES_PER_PACKET,
         }
     }
@@ -302,14 +302,14 @@ impl<'a> Course<'a> {
         }
         self.timetag = timetag;
         self.when = match EnsembleTime::from_timetag(timetag) {
-            None => When::Arrived(self.arrival.at),
+            None => When::arrived(self.arrival.at),
             Some(at) => {
                 let at = self.due(at, senders);
                 let ahead = at - self.arrival.clock.ensemble_at(self.arrival.at);
                 if ahead > self.horizon {
                     return Err(Reason::TooFarAhead { ahead, horizon: self.horizon });
                 }
-                When::At(at)
+                When::stamped(at, self.arrival.at)
             }
         };
         Ok(())

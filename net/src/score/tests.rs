@@ -396,8 +396,8 @@ fn what_is_no_osc_is_refused() {
 fn timetags_are_times_and_0_and_1_are_none() {
     let second = Span::from_secs(1);
     let kick = message("/kick", &[]);
-    let at = |bits| When::At(EnsembleTime::from_bits(bits));
-    let now = When::Arrived(arrival().at);
+    let at = |bits| When::stamped(EnsembleTime::from_bits(bits), arrival().at);
+    let now = When::arrived(arrival().at);
     let nested = bundle(tag(second), &[&kick, &bundle(tag(second + second), &[&kick]), &kick]);
     let cases = [
         (kick.clone(), vec![now]),

@@ -64,11 +64,13 @@ impl Connections {
                         Err(Crowded { is_news }) => {
                             self.counters.crowded.fetch_add(1, Ordering::Relaxed);
                             if is_news {
-                                let why = format_args!(
-                                    "connection from {peer} refused: there are {limit} from its address already; \
-                                     more are only counted"
+                                self.log.warn(
+                                    now,
+                                    format_args!(
+                                        "connection from {peer} refused: there are {limit} from its address \
+                                         already; more are only counted"
+                                    ),
                                 );
-                                self.log.warn(now, why);
                             }
                         }
                         Ok(()) => {
