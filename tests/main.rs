@@ -19,6 +19,7 @@ mod relay;
 mod render;
 mod router;
 mod router_cli;
+mod schedules;
 mod sealed;
 mod senders;
 

@@ -345,7 +345,10 @@ impl Session {
     fn succeed(&mut self, now: WallAnchor) {
         let local = now.local;
         self.term = self.reign().0.saturating_add(1);
-        let timescale = Timescale::resume(self.published.straight(local), now, self.config.follow);
+        // What this node says is the ensemble's time from now on, of which others may err, not it.
+        let line = self.published.straight(local);
+        let line = line.with_error(Span::ZERO, line.bound);
+        let timescale = Timescale::resume(line, now, self.config.follow);
         self.published.adopt(&timescale.estimate());
         self.role = Role::Leading(Box::new(timescale));
         self.followers = 0;
@@ -391,6 +394,8 @@ impl Session {
         if !self.timers.is_due(Timer::Look, now.local) {
             return None;
         }
+        // It stood still, and may have been succeeded.
+        let was_away = self.timers.overdue(Timer::Look, now.local) >= LEASE;
         self.timers.set(Timer::Look, now.local + LOOK);
         let Role::Leading(timescale) = &mut self.role else { return None };
         let jump = timescale.look(now);
@@ -404,7 +409,7 @@ impl Session {
         self.published.adopt(&line);
         let ahead = now.wall - line.ensemble_at(now.local);
         let is_asked = self.config.leader && is_inherited && self.config.follow == FollowWall::Follow;
-        if !is_asked || ahead.abs() <= APART || now.uncertainty > APART {
+        if !is_asked || was_away || ahead.abs() <= APART || now.uncertainty > APART {
             return None;
         }
         if now.synchronised {
