@@ -195,3 +195,20 @@ pub(crate) fn say(error: &cpal::Error) -> String {
         _ => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::signals::Signs;
+    use super::*;
+
+    #[test]
+    fn what_a_running_stream_complains_of_is_counted_by_its_kind() {
+        let signals = Signals::default();
+        for (kind, times) in [(ErrorKind::Xrun, 1), (ErrorKind::Other, 2), (ErrorKind::DeviceBusy, 3)] {
+            (0..times).for_each(|_| hear(&cpal::Error::new(kind), &signals));
+        }
+        assert_eq!(signals.read(), Signs { xruns: 1, errors: 5, ..Signs::default() });
+        hear(&cpal::Error::new(ErrorKind::DeviceNotAvailable), &signals);
+        assert!(signals.read().gone);
+    }
+}

@@ -107,3 +107,26 @@ impl Signals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_sign_of_life_is_counted_as_what_it_is() {
+        let signals = Signals::default();
+        signals.called(64);
+        signals.called(16);
+        signals.xrun();
+        let (callbacks, frames, xruns) = (2, 80, 1);
+        assert_eq!(signals.read(), Signs { callbacks, frames, xruns, ..Signs::default() });
+        #[cfg(feature = "device")]
+        {
+            // Some cards tell of errors a million times a second and never play: that is no life.
+            (0..5).for_each(|_| signals.error());
+            assert_eq!(signals.read(), Signs { callbacks, frames, xruns, errors: 5, gone: false });
+            signals.gone();
+            assert!(signals.read().gone);
+        }
+    }
+}

@@ -393,6 +393,22 @@ fn what_is_no_osc_is_refused() {
 }
 
 #[test]
+fn of_a_packet_the_first_timetag_is_measured_and_no_other() {
+    let mut score = score();
+    let kick = message("/kick", &[]);
+    let ahead = |millis| tag(Span::from_millis(millis));
+    let later = bundle(ahead(900), &[&kick]);
+    let bar = bundle(ahead(100), &[&kick, &bundle(ahead(500), &[&kick, &later]), &kick]);
+    for millis in [0, 250, 500] {
+        let arrival = Arrival { at: arrival().at + Span::from_millis(millis), ..arrival() };
+        score.read(&bar, &arrival).expect("it is understood");
+    }
+    let reports: Vec<_> = score.senders().filter_map(|(_, clock)| clock.report(&arrival().clock)).collect();
+    assert_eq!(reports.len(), 1);
+    assert_eq!(reports[0].packets, 3, "{:?}", reports[0]);
+}
+
+#[test]
 fn timetags_are_times_and_0_and_1_are_none() {
     let second = Span::from_secs(1);
     let kick = message("/kick", &[]);
