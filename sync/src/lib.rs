@@ -47,4 +47,4 @@ pub use session::{
 };
 pub use steer::Steering;
 pub use time::{EnsembleTime, Instant, LocalTime, RemoteTime, Span};
-pub use timescale::{FollowWall, Jump, Timescale};
+pub use timescale::{FollowWall, Jump, MAX_BEND, MAX_BEND_CHANGE, Timescale};
