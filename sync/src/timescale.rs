@@ -184,6 +184,14 @@ impl Timescale {
     }
 }
 
+/// How far a leader's time can be, at most, from a line of this rate that it told, so long after the line's anchor: it may have
+/// begun to bend the moment after. Less than nothing is taken as none.
+pub(crate) fn bend_since(rate: f64, age: Span) -> Span {
+    let age = age.as_secs_f64().max(0.0);
+    let most = rate.abs() + MAX_BEND;
+    Span::from_secs_f64((0.5 * MAX_BEND_CHANGE * age * age).min(most * age))
+}
+
 /// The line from `now` on at that rate, or as near to it as [`MAX_BEND`] and [`MAX_BEND_CHANGE`] allow.
 fn bent(line: &ClockEstimate, now: LocalTime, rate: f64) -> ClockEstimate {
     // What was put off while the host stood still is not made up for at once.
