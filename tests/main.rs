@@ -3,6 +3,7 @@
 //! `make test` installs the peers; a test whose peer is missing fails and says so.
 
 mod accuracy;
+mod bounds;
 mod cli;
 mod clock;
 mod company;

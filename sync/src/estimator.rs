@@ -12,6 +12,7 @@
 mod edge;
 mod gate;
 mod ladder;
+mod limits;
 mod line;
 mod rival;
 mod sums;
@@ -19,6 +20,8 @@ mod sums;
 use crate::{Exchange, LocalTime, RemoteEstimate, RemoteTime, Span};
 use gate::{Gate, Judgement, Stamps};
 use ladder::Ladder;
+use limits::Limits;
+pub use limits::MaxDrift;
 use line::{Belief, Cloud, Line, Seconds};
 use rival::Rival;
 
@@ -43,10 +46,6 @@ const CURVE: f64 = 3e-9;
 const CURVE_LASTS: Seconds = 20.0;
 /// Without stamps, the drift may change by so much in a second, unknown to anybody (1/s).
 const UNSEEN_CURVE: f64 = 5e-9;
-/// For the hard bound: drift changes by less than this in a second (1/s).
-const HARD_CURVE: f64 = 2e-8;
-/// And so much is wrong with the stamps of an exchange themselves, which are converted from one clock to another (s).
-const HARD_STAMPS: Seconds = 2e-6;
 /// The first exchange tells no more than its hard interval; a uniform error in it has this standard deviation [1/√3].
 const UNTRIED: f64 = 0.577;
 /// So many of a network's packets may be held up (Wi-Fi that saves power) without our knowing: the chance that all so far
@@ -112,13 +111,22 @@ pub struct Estimator {
     gate: Gate,
     ladder: Ladder,
     line: Option<Line>,
-    bound: [Seconds; 2],
+    limits: Limits,
     newest: Seconds,
     /// Stamps since the last gap, up to [`AFTER_GAP`].
     fresh: u32,
     next_fit: Seconds,
     doubted: u64,
     moves: u64,
+}
+
+/// What an estimate says of an instant.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    offset: Seconds,
+    rate: f64,
+    sigma: Seconds,
+    bound: Seconds,
 }
 
 /// Where counting begins.
@@ -141,13 +149,20 @@ impl Estimator {
             gate: Gate::default(),
             ladder: Ladder::default(),
             line: None,
-            bound: [f64::INFINITY; 2],
+            limits: Limits::new(MaxDrift::default()),
             newest: 0.0,
             fresh: 0,
             next_fit: 0.0,
             doubted: 0,
             moves: 0,
         }
+    }
+
+    /// The same, whose hard bound assumes this of the two crystals.
+    pub fn within(mut self, drift: MaxDrift) -> Estimator {
+        self.limits = Limits::new(drift);
+        self.rival = self.rival.map(|rival| Box::new(rival.within(drift)));
+        self
     }
 
     /// Takes an exchange into account.
@@ -172,6 +187,7 @@ impl Estimator {
         }
         let base = *self.base.get_or_insert(Base { local: exchange.asked, remote: exchange.received });
         let stamps = base.stamps(exchange);
+        self.limits.see(exchange);
         let now = stamps.x[1];
         if now - self.newest > GAP {
             self.begin_again(now - self.newest);
@@ -220,11 +236,12 @@ impl Estimator {
     pub fn estimate(&self, now: LocalTime) -> Option<RemoteEstimate> {
         let (base, line) = (self.base?, self.line.as_ref()?);
         let x = (now - base.local).as_secs_f64();
-        let (offset, rate) = ahead(line, x);
-        let remote = base.remote + (now - base.local) + Span::from_secs_f64(offset);
-        let sigma = Span::from_secs_f64(self.sigma(line, x));
-        let bound = Span::from_secs_f64(self.hard_bound(line, x, offset));
-        Some(RemoteEstimate::new(now, remote).with_rate(rate).with_error(sigma, bound))
+        let told = self.told(line, x);
+        let remote = base.remote + (now - base.local) + Span::from_secs_f64(told.offset);
+        let [sigma, bound] = [told.sigma, told.bound].map(Span::from_secs_f64);
+        // Rounding is no reason to be wrong.
+        let bound = bound + Span::from_ticks(2);
+        Some(RemoteEstimate::new(now, remote).with_rate(told.rate).with_error(sigma, bound))
     }
 
     /// How good the estimate is at `now`.
@@ -266,6 +283,7 @@ impl Estimator {
     }
 
     fn push(&mut self, stamps: &Stamps) {
+        self.limits.take(stamps);
         for (side, cloud) in self.clouds.iter_mut().enumerate() {
             cloud.push(stamps.x[side], stamps.y[side], STAMPS);
         }
@@ -286,6 +304,7 @@ impl Estimator {
         self.moves += 1;
         self.begin_again(0.0);
         self.clouds = [Cloud::default(), Cloud::default()];
+        self.limits.forget();
         self.line = None;
         self.ladder = Ladder::default();
         for stamps in self.gate.take_dissent() {
@@ -319,7 +338,6 @@ impl Estimator {
                 line = self.ladder.fit(&line, &self.clouds, &self.belief, span);
             }
         }
-        self.bound = [0, 1].map(|side| self.clouds[side].hard_limit(&line, side, HARD_CURVE));
         self.line = Some(line);
         self.next_fit = now + (span / FITS_PER_WINDOW).min(WINDOW / FITS_PER_WINDOW);
     }
@@ -373,13 +391,19 @@ impl Estimator {
         squares.sqrt()
     }
 
-    fn hard_bound(&self, line: &Line, x: Seconds, offset: Seconds) -> Seconds {
-        let age = (x - line.now).max(0.0);
-        let aged = HARD_STAMPS + 4.0 * line.rate_sigma * age + 0.5 * HARD_CURVE * age * age;
-        // Both limits are of the offset at the fit, against the line then.
-        let moved = offset - line.offset();
-        let drift = moved - line.rate() * age;
-        aged + drift.abs() + self.bound[0].max(self.bound[1])
+    /// What the line says of the offset at `x`, kept within the limits; its rate; its standard error; its hard bound.
+    fn told(&self, line: &Line, x: Seconds) -> Told {
+        let (fitted, rate) = ahead(line, x);
+        let [above, below] = self.limits.at(x);
+        let offset = if above + below >= 0.0 { fitted.clamp(-below, above) } else { 0.5 * (above - below) };
+        // While it is not decided whether those who dissent are right, they may be.
+        let [above, below] = self.gate.dissenters().fold([above, below], |widest, stamps| {
+            let limits = self.limits.at_by(stamps, x);
+            [0, 1].map(|side| widest[side].max(limits[side]))
+        });
+        let bound = (above - offset).max(offset + below);
+        let sigma = self.sigma(line, x).min(bound);
+        Told { offset, rate, sigma, bound }
     }
 }
 

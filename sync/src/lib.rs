@@ -36,7 +36,7 @@ mod timescale;
 
 pub use clock::{Clock, WallAnchor};
 pub use estimate::{ClockEstimate, ClockLine, RemoteEstimate, RemoteLine};
-pub use estimator::{Estimator, RateBelief, SyncState, Verdict};
+pub use estimator::{Estimator, MaxDrift, RateBelief, SyncState, Verdict};
 pub use exchange::Exchange;
 pub use frame_map::FrameMap;
 pub use frames::{DeviceRate, FrameClock, FrameQuality};
@@ -47,4 +47,4 @@ pub use session::{
 };
 pub use steer::Steering;
 pub use time::{EnsembleTime, Instant, LocalTime, RemoteTime, Span};
-pub use timescale::{FollowWall, Jump, Timescale};
+pub use timescale::{FollowWall, Jump, MAX_BEND, MAX_BEND_CHANGE, Timescale};

@@ -13,6 +13,7 @@
 //! Not for: estimating (`estimator`), the rules of succession (`election`), bytes (the net crate).
 
 mod beliefs;
+mod carried;
 mod crowd;
 mod departures;
 mod election;
@@ -25,13 +26,14 @@ pub use message::{Claim, Departure, Hello, Message, PeerId, Ping, Pong, Standing
 pub use reference::Reference;
 
 use crate::{
-    ClockEstimate, EnsembleTime, FollowWall, Jump, LocalTime, RateBelief, Span, Steering, SyncState,
-    Timescale, WallAnchor,
+    ClockEstimate, EnsembleTime, FollowWall, Jump, LocalTime, MaxDrift, RateBelief, Span, Steering,
+    SyncState, Timescale, WallAnchor,
 };
 use beliefs::Beliefs;
+use carried::Carried;
 use crowd::Greetings;
 use departures::{Departures, Sent};
-use peer::{Peer, Use};
+use peer::{PATIENCE, Peer, Use};
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
@@ -50,6 +52,8 @@ const GONE: Span = Span::from_secs(5);
 const FORGET: Span = Span::from_secs(60);
 /// A follower says hello to everybody this often.
 const SIGN_OF_LIFE: Span = Span::from_secs(20);
+/// After a succession the old leader's time is kept nowhere any more after so long.
+const HANDED_OVER: Span = GONE;
 /// Named peers that do not answer are said hello to this often.
 const KNOCK: Span = Span::from_secs(2);
 /// Answers that wait to be sent, at most.
@@ -80,6 +84,8 @@ pub struct SessionConfig {
     pub follow: FollowWall,
     /// What is remembered of other hosts' clocks, by the number of the host: how fast they run against ours.
     pub beliefs: Vec<(u32, RateBelief)>,
+    /// What its hard bound assumes of the crystals of two hosts.
+    pub max_drift: MaxDrift,
 }
 
 /// What is to be sent.
@@ -161,6 +167,8 @@ pub struct Session {
     config: SessionConfig,
     role: Role,
     published: Steering,
+    /// The time that was kept before this one, as long as others may keep it still.
+    carried: Option<Carried>,
     session: u64,
     term: u32,
     born: EnsembleTime,
@@ -201,6 +209,7 @@ impl Session {
             config,
             role: Role::Leading(Box::new(timescale)),
             published,
+            carried: None,
             term: 0,
             born: start.wall,
             peers: BTreeMap::new(),
@@ -226,6 +235,44 @@ impl Session {
     /// The published clock: local to ensemble time.
     pub fn estimate(&self) -> ClockEstimate {
         self.published.line()
+    }
+
+    /// The published clock as of `now`, with its standard error and its hard bound then: the older the last answer, the wider.
+    ///
+    /// Both are of the time that its leader keeps; until a node has joined, of the time it kept before. Who succeeds a leader
+    /// keeps by definition the ensemble's time; but for [`HANDED_OVER`] others may still have it from the old one, so for so
+    /// long its bound goes on to be of that.
+    pub fn estimate_at(&self, now: LocalTime) -> ClockEstimate {
+        let line = self.published.line().anchored_at(now);
+        if let Role::Following { leader, joined: true, .. } = &self.role
+            && let Some(target) = self.peers.get(leader).and_then(|peer| peer.estimate(now))
+        {
+            let behind = (target.ensemble_at(now) - line.ensemble_at(now)).abs();
+            return line.with_error(target.sigma + behind, target.bound + behind);
+        }
+        match &self.carried {
+            Some(carried) => line.with_error(line.sigma, carried.bound(&line, now)),
+            None => line.with_error(Span::ZERO, Span::ZERO),
+        }
+    }
+
+    /// From now on another time is kept, or this one in another role: what is known of it is known of what it was.
+    fn carry(&mut self, now: LocalTime) {
+        match &self.role {
+            Role::Leading(_) => self.end_of_carrying(now),
+            // One that was never joined was never kept.
+            Role::Following { joined: false, .. } => {}
+            Role::Following { leader, .. } => {
+                let estimate = self.estimate_at(now);
+                let peer = self.peers.get(leader);
+                self.carried = peer.and_then(|peer| peer.carry(&estimate, now, self.config.max_drift));
+            }
+        }
+    }
+
+    /// Nobody keeps a time any more whose leader is gone for so long.
+    fn end_of_carrying(&mut self, now: LocalTime) {
+        self.carried = self.carried.filter(|carried| carried.age(now) < HANDED_OVER);
     }
 
     /// How good it is.
@@ -362,8 +409,10 @@ impl Session {
                 self.next_look = local + LOOK;
                 let jump = timescale.look(now);
                 let line = timescale.estimate();
+                self.carried = self.carried.filter(|carried| carried.age(local) < HANDED_OVER);
                 match jump {
                     Some(_) => {
+                        self.carried = None;
                         let jump = self.published.jump(&line, local);
                         // The session is no older for it.
                         self.born += jump.by;
@@ -394,6 +443,7 @@ impl Session {
         let Role::Leading(timescale) = &mut self.role else { return None };
         timescale.change_wall(now)?;
         let jump = self.published.jump(&timescale.estimate(), now.local);
+        self.carried = None;
         self.born += jump.by;
         self.next_hello = now.local;
         Some(jump)
@@ -523,7 +573,9 @@ impl Session {
     }
 
     fn standing(&self, now: LocalTime) -> Standing {
-        let line = self.published.line();
+        // Those who are told use it for a while.
+        let known = self.estimate_at(now + PATIENCE);
+        let line = self.published.line().with_error(self.estimate_at(now).sigma, known.bound);
         Standing { id: self.config.id, leader: self.leader(), claim: self.claim(now), line: line.to_remote() }
     }
 

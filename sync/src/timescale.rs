@@ -6,6 +6,15 @@
 
 use crate::{ClockEstimate, LocalTime, Span, WallAnchor};
 
+/// The greatest rate at which a leader's ensemble time may run against its local clock, either way: what its line says is
+/// held within it [1; 500 ppm].
+///
+/// Followers rest their hard bounds on it: whatever a leader does that they have not heard of yet, it does no more than this.
+pub const MAX_BEND: f64 = 500e-6;
+/// By how much that rate may change in a second, counted from the line's anchor on [1/s; 5 ppm each second].
+///
+/// Slewing asks for less once it is under way: its greatest rate of 50 ppm, worked off over 20 s, falls by 2.5 ppm each second.
+pub const MAX_BEND_CHANGE: f64 = 5e-6;
 /// How far the timescale's rate may stray from the wall clock's own to work an error off [50 ppm].
 const MAX_SLEW: f64 = 50e-6;
 /// The wall clock moved by more than this between two looks: somebody set it [10 ms].
@@ -28,7 +37,7 @@ const GENTLE_GAIN_PER_SEC: f64 = 0.0005;
 const GOOD_RATE: f64 = 250e-6;
 const DOUBTFUL_GAIN_PER_SEC: f64 = 0.0005;
 /// No oscillator that NTP can discipline is further off than this [500 ppm].
-const MAX_RATE: f64 = 500e-6;
+const MAX_RATE: f64 = MAX_BEND;
 /// Looks closer together than this say nothing about a rate [100 ms].
 const MIN_INTERVAL: Span = Span::from_millis(100);
 /// A look less certain than this says nothing: the host stalled between the two clocks [1 ms].
@@ -77,7 +86,8 @@ impl Timescale {
     /// Goes on with an ensemble's time after its leader has gone. It is led to this wall clock only if that is close to it:
     /// else the old leader's was the better one, as far as anybody knows, and only the rate of this one is followed.
     pub fn resume(line: ClockEstimate, wall: WallAnchor, follow: FollowWall) -> Timescale {
-        let line = line.anchored_at(wall.local);
+        let rate = line.rate().clamp(-MAX_BEND, MAX_BEND);
+        let line = line.anchored_at(wall.local).with_rate(rate);
         let mut scale = Timescale {
             follow,
             line,
@@ -101,6 +111,8 @@ impl Timescale {
         let elapsed = wall.local - self.last.local;
         let is_vague = elapsed < MIN_INTERVAL || wall.uncertainty > MAX_UNCERTAINTY;
         if self.follow == FollowWall::Free || is_vague {
+            // It did not bend since: its anchor says so to those who count from there.
+            self.line = self.line.anchored_at(wall.local);
             return None;
         }
         let expected = self.last.wall + elapsed + Span::from_secs_f64(elapsed.as_secs_f64() * self.wall_rate);
@@ -109,6 +121,7 @@ impl Timescale {
         if surprise.abs() > STEP && self.apart != Span::ZERO {
             // It was wrong, so that it is set is no news of ours; perhaps it is right from now on.
             self.part(wall);
+            self.line = self.line.anchored_at(wall.local);
             return None;
         }
         if surprise.abs() <= STEP {
@@ -139,7 +152,8 @@ impl Timescale {
         let to = wall.wall + self.apart;
         let by = to - self.line.ensemble_at(wall.local);
         let epoch = self.line.epoch + 1;
-        self.line = ClockEstimate::new(wall.local, to).with_rate(self.wall_rate);
+        let rate = bent(&self.line, wall.local, self.wall_rate).rate();
+        self.line = ClockEstimate::new(wall.local, to).with_rate(rate);
         self.line.epoch = epoch;
         Jump { by, epoch }
     }
@@ -166,8 +180,24 @@ impl Timescale {
     fn slew(&mut self, now: LocalTime, behind: Span) {
         let most = if self.inherited { GENTLE_SLEW } else { MAX_SLEW };
         let slew = (behind.as_secs_f64() / SLEW_SECS).clamp(-most, most);
-        self.line = self.line.anchored_at(now).with_rate(self.wall_rate + slew);
+        self.line = bent(&self.line, now, self.wall_rate + slew);
     }
+}
+
+/// How far a leader's time can be, at most, from a line of this rate that it told, so long after the line's anchor: it may have
+/// begun to bend the moment after. Less than nothing is taken as none.
+pub(crate) fn bend_since(rate: f64, age: Span) -> Span {
+    let age = age.as_secs_f64().max(0.0);
+    let most = rate.abs() + MAX_BEND;
+    Span::from_secs_f64((0.5 * MAX_BEND_CHANGE * age * age).min(most * age))
+}
+
+/// The line from `now` on at that rate, or as near to it as [`MAX_BEND`] and [`MAX_BEND_CHANGE`] allow.
+fn bent(line: &ClockEstimate, now: LocalTime, rate: f64) -> ClockEstimate {
+    // What was put off while the host stood still is not made up for at once.
+    let since = (now - line.anchor()).as_secs_f64().clamp(0.0, 1.0);
+    let change = (rate - line.rate()).clamp(-MAX_BEND_CHANGE * since, MAX_BEND_CHANGE * since);
+    line.anchored_at(now).with_rate((line.rate() + change).clamp(-MAX_BEND, MAX_BEND))
 }
 
 #[cfg(test)]
@@ -197,6 +227,33 @@ mod tests {
         let end = wall(600.0, 30.0, Span::ZERO);
         let error = end.wall - scale.estimate().ensemble_at(end.local);
         assert!(error.abs() < Span::from_micros(20), "{error}");
+    }
+
+    #[test]
+    fn it_bends_within_its_limits_whatever_the_wall_clock_does() {
+        // Slewed at 5,000 ppm as chrony may, 9 ms to and fro, and a host that stands still for ten seconds now and then.
+        let moves: [fn(u32) -> f64; 3] = [
+            |second| f64::from(second.min(200)) * 5e-3,
+            |second| 9e-3 * f64::from(second / 60 % 2),
+            |second| 450e-6 * f64::from(second),
+        ];
+        for moved in moves {
+            let mut scale = Timescale::new(wall(0.0, 90.0, Span::ZERO), FollowWall::Follow);
+            let mut bent = 0.0f64;
+            for second in (1..4_000).filter(|second| second % 100 > 10) {
+                let before = scale.estimate();
+                scale.look(wall(f64::from(second), 90.0, Span::from_secs_f64(moved(second))));
+                let after = scale.estimate();
+                assert!(after.rate().abs() <= MAX_BEND);
+                {
+                    let since = (after.anchor() - before.anchor()).as_secs_f64();
+                    let change = (after.rate() - before.rate()).abs();
+                    assert!(change <= MAX_BEND_CHANGE * since.min(1.0) + 1e-15, "{change} in {since} s");
+                    bent = bent.max(change / since);
+                }
+            }
+            assert!(bent > 0.9 * MAX_BEND_CHANGE, "the limit is not touched: {bent}");
+        }
     }
 
     #[test]
@@ -327,6 +384,6 @@ mod tests {
         let before = scale.estimate();
         assert_eq!(scale.look(wall(5.0, 0.0, Span::from_secs(3600))), None);
         assert_eq!(scale.change_wall(wall(6.0, 0.0, Span::from_secs(3600))), None);
-        assert_eq!(scale.estimate(), before);
+        assert_eq!(scale.estimate(), before.anchored_at(wall(5.0, 0.0, Span::ZERO).local));
     }
 }

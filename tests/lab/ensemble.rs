@@ -7,7 +7,7 @@
 
 use downbeat_net::timing::Membership;
 use downbeat_sync::{
-    ClockEstimate, EnsembleTime, FollowWall, Jump, LocalTime, Message, Output, PeerId, RateBelief, Session,
+    ClockEstimate, EnsembleTime, Jump, LocalTime, MaxDrift, Message, Output, PeerId, RateBelief, Session,
     SessionConfig, Span, WallAnchor,
 };
 use std::cmp::Reverse;
@@ -66,6 +66,8 @@ pub(crate) struct Ensemble {
     sent: u64,
     bytes: u64,
     member: Membership,
+    /// What the nodes that are started assume of crystals.
+    pub(crate) max_drift: MaxDrift,
     pub(crate) now: Seconds,
 }
 
@@ -134,6 +136,7 @@ impl Ensemble {
             sent: 0,
             bytes: 0,
             member: Membership { ensemble: "downbeat".into(), key: None },
+            max_drift: MaxDrift::default(),
             now: 0.0,
         }
     }
@@ -156,8 +159,9 @@ impl Ensemble {
             secret: 77 * (number as u64 + 1),
             leader,
             peers: Vec::new(),
-            follow: FollowWall::Follow,
             beliefs,
+            max_drift: self.max_drift,
+            ..SessionConfig::default()
         };
         let session = Session::new(config, clock.anchor(self.now));
         let address = SocketAddr::from(([10, 0, (number >> 8) as u8, number as u8], 9_000));
@@ -230,6 +234,15 @@ impl Ensemble {
     pub(crate) fn error(&self, node: usize) -> Seconds {
         let local = self.nodes[node].clock.local(self.now);
         (self.estimate(node).ensemble_at(local) - truth(self.now)).as_secs_f64()
+    }
+
+    /// How far a node's published clock is from the time as another keeps it, and its hard bound now (s).
+    pub(crate) fn bounded(&self, node: usize, keeper: usize) -> (Seconds, Seconds) {
+        let node = &self.nodes[node];
+        let estimate = node.session.estimate_at(node.clock.local(self.now));
+        let kept = &self.nodes[keeper];
+        let right = kept.session.estimate().ensemble_at(kept.clock.local(self.now));
+        ((estimate.ensemble_at(estimate.anchor()) - right).as_secs_f64(), estimate.bound.as_secs_f64())
     }
 
     /// The largest difference between the clocks of these nodes (s).

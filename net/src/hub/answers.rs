@@ -234,7 +234,7 @@ impl Hub {
     /// How the clock is, then a message for each of up to [`PEERS_TOLD`] other nodes.
     pub(super) fn sync_status(&mut self, to: Endpoint) {
         let now = self.now;
-        let estimate = self.session.estimate().anchored_at(now);
+        let estimate = self.session.estimate_at(now);
         let peers = self.session.peers(now);
         let tally = self.session.tally();
         let state = match self.session.state(now) {

@@ -123,6 +123,11 @@ impl Gate {
             .map(move |(stamps, _)| line.residual(side, stamps.x[side], stamps.y[side]) + line.edge(side))
     }
 
+    /// Those of whom it is not decided whether they are right.
+    pub(super) fn dissenters(&self) -> impl Iterator<Item = &Stamps> {
+        self.dissent.iter().map(|(stamps, _)| stamps)
+    }
+
     /// The stamps that made [`Judgement::Move`] or [`Judgement::Lower`].
     pub(super) fn take_dissent(&mut self) -> Vec<Stamps> {
         std::mem::take(&mut self.dissent).into_iter().map(|(stamps, _)| stamps).collect()

@@ -108,17 +108,6 @@ impl Cloud {
         kept(&mut self.y);
         (before - self.x.len()) as u64
     }
-
-    /// How far the line's offset is from the nearest limit that a stamp of this direction proves, if its drift is known
-    /// to four standard errors and changes by less than `curve` in a second (1/s).
-    pub(super) fn hard_limit(&self, line: &Line, side: usize, curve: f64) -> Seconds {
-        // What is unsure of the line tilts and bends its edge.
-        let tilt = 4.0 * line.rate_sigma * line.window;
-        let bend = 0.5 * curve * line.window * line.window;
-        let edge = line.as_edge(side);
-        let edge = Edge { slope: edge.slope + tilt, curve: edge.curve - bend, ..edge };
-        edge.lowest(&self.x, &self.y)[0] + line.half_width()
-    }
 }
 
 /// What is believed before any stamp.

@@ -130,6 +130,7 @@ impl Session {
     pub(super) fn follow(&mut self, leader: PeerId, now: LocalTime) {
         let Some(peer) = self.peers.get(&leader) else { return };
         let claim = peer.claim(now);
+        self.carry(now);
         self.session = claim.session;
         self.term = claim.term;
         self.born = self.published.line().ensemble_at(now) - claim.age;
@@ -268,6 +269,7 @@ impl Session {
 
     /// Goes on as leader, with the time published so far.
     pub(super) fn succeed(&mut self, now: WallAnchor) {
+        self.carry(now.local);
         let timescale = Timescale::resume(self.published.straight(now.local), now, self.config.follow);
         self.published.adopt(&timescale.estimate());
         self.role = Role::Leading(Box::new(timescale));

@@ -2,9 +2,14 @@
 //!
 //! Not for: what follows from the answers (`session`).
 
+use super::carried::Carried;
 use super::departures::{Leaving, Told, Waiting};
 use super::message::{Claim, Departure, Ping, Pong, Standing};
-use crate::{ClockEstimate, Estimator, Exchange, LocalTime, RateBelief, Span, SyncState, Verdict};
+use crate::timescale;
+use crate::{
+    ClockEstimate, Estimator, Exchange, LocalTime, MaxDrift, RateBelief, RemoteEstimate, Span, SyncState,
+    Verdict,
+};
 use std::net::SocketAddr;
 
 /// Questions that wait for their answers, at most: later ones push out earlier ones, which are lost.
@@ -79,6 +84,8 @@ pub(super) struct Peer {
     banned: Option<LocalTime>,
     use_: Use,
     estimator: Estimator,
+    /// What its hard bound assumes.
+    drift: MaxDrift,
     /// Nonces and when they were sent.
     asked: Vec<(u64, Leaving)>,
     /// The last exchange, if it may yet be known when its messages really left.
@@ -101,7 +108,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(address: SocketAddr, standing: Standing, now: LocalTime) -> Peer {
+    pub(super) fn new(address: SocketAddr, standing: Standing, drift: MaxDrift, now: LocalTime) -> Peer {
         Peer {
             address,
             standing,
@@ -113,7 +120,8 @@ impl Peer {
             claims: (0, now),
             banned: None,
             use_: Use::None,
-            estimator: Estimator::new(RateBelief::default()),
+            estimator: Estimator::new(RateBelief::default()).within(drift),
+            drift,
             asked: Vec::new(),
             waiting: None,
             told: None,
@@ -207,7 +215,7 @@ impl Peer {
             return;
         }
         if self.use_ == Use::None {
-            self.estimator = Estimator::new(belief);
+            self.estimator = Estimator::new(belief).within(self.drift);
             self.waiting = None;
             self.since = now;
             self.next = now;
@@ -258,9 +266,31 @@ impl Peer {
     }
 
     /// Our local clock to its ensemble time, as of `now`: its local clock as estimated, and its own line composed. Its error is
-    /// both together.
+    /// both together, and its hard bound what a leader may have bent the line since it told it besides.
     pub(super) fn estimate(&self, now: LocalTime) -> Option<ClockEstimate> {
-        Some(self.estimator.estimate(now)?.then(&self.standing.line))
+        let theirs = self.estimator.estimate(now)?;
+        let line = &self.standing.line;
+        let composed = theirs.then(line);
+        let bent = timescale::bend_since(line.rate(), self.said(&theirs, now));
+        // The line's rate stretches what is unsure of the clock it goes by.
+        let stretched = Span::from_secs_f64(theirs.bound.as_secs_f64() * line.rate().abs());
+        Some(composed.with_error(composed.sigma, composed.bound + bent + stretched))
+    }
+
+    /// The time that it keeps, of which nothing more may be heard: what is published of it `now`.
+    pub(super) fn carry(
+        &self,
+        published: &ClockEstimate,
+        now: LocalTime,
+        drift: MaxDrift,
+    ) -> Option<Carried> {
+        let said = self.said(&self.estimator.estimate(now)?, now);
+        Some(Carried::new(published, self.standing.line.rate(), said, drift))
+    }
+
+    /// How long ago, at most, its line was right by itself.
+    fn said(&self, theirs: &RemoteEstimate, now: LocalTime) -> Span {
+        theirs.remote_at(now) - self.standing.line.anchor() + theirs.bound
     }
 
     /// Takes an answer that arrived at `now`: whether its clock is found to have moved; `None` if nobody asked.
@@ -300,7 +330,7 @@ impl Peer {
 
     /// Somebody else is there now, whose clock nothing is known of.
     pub(super) fn renew(&mut self, now: LocalTime) {
-        self.estimator = Estimator::new(RateBelief::default());
+        self.estimator = Estimator::new(RateBelief::default()).within(self.drift);
         self.waiting = None;
         self.since = now;
         self.hurry(now);

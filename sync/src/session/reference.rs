@@ -5,7 +5,7 @@
 
 use super::message::{Claim, PeerId, Ping, Pong, Standing};
 use super::peer::{PATIENCE, Peer, Use};
-use crate::{ClockEstimate, EnsembleTime, LocalTime, RateBelief, RemoteLine, Span, SyncState};
+use crate::{ClockEstimate, EnsembleTime, LocalTime, MaxDrift, RateBelief, RemoteLine, Span, SyncState};
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// Who does not answer is asked this often.
@@ -34,7 +34,7 @@ impl Reference {
     pub fn new(id: PeerId, secret: u64, now: LocalTime) -> Reference {
         // It has an address, but whoever asks it knows that.
         let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        let mut peer = Peer::new(nowhere, standing(id, now), now);
+        let mut peer = Peer::new(nowhere, standing(id, now), MaxDrift::default(), now);
         peer.set_use(Use::Leader, RateBelief::default(), now);
         Reference {
             peer,
