@@ -27,7 +27,7 @@ pub struct Event {
 pub enum When {
     /// At once: it arrived at this local time, by the kernel's stamp where there is one.
     Arrived(LocalTime),
-    /// At this time of the ensemble's clock.
+    /// At this room time: the ensemble's time, but for jumps of it that were announced, which move nothing that waits.
     At(EnsembleTime),
 }
 

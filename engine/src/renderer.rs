@@ -5,7 +5,7 @@
 
 use crate::event::{Action, Event, LatePolicy, Param, Target, When};
 use crate::follow::{Follow, Pulse};
-use crate::lane::{Garbage, MAX_CLIPS, Stage, Supply};
+use crate::lane::{Garbage, MAX_CLIPS, Published, Stage, Supply};
 use crate::limiter::Limiter;
 use crate::ramp::Ramp;
 use crate::report::{Report, count};
@@ -41,7 +41,9 @@ const LATE_TOLERANCE: f64 = 1.0;
 pub struct Renderer {
     stage: Stage,
     settings: Settings,
+    /// Local to room time, and from there to that of all nodes.
     estimate: ClockEstimate,
+    to_common: Span,
     schedule: Schedule,
     clips: ClipTable,
     streams: Streams,
@@ -66,6 +68,7 @@ impl Renderer {
         let rate = f64::from(settings.rate);
         Renderer {
             estimate,
+            to_common: Span::ZERO,
             schedule: Schedule::new(settings.agenda, settings.onset, settings.rate, &estimate),
             clips: ClipTable::new(MAX_CLIPS),
             streams,
@@ -152,9 +155,9 @@ impl Renderer {
         {
             self.take(supply);
         }
-        while let Ok(estimate) = self.stage.estimates.pop() {
-            self.pulse.change(&self.estimate, &estimate, now);
-            self.estimate = estimate;
+        while let Ok(Published { line, to_common }) = self.stage.estimates.pop() {
+            self.pulse.change(&self.estimate, &line, now);
+            (self.estimate, self.to_common) = (line, to_common);
         }
         let mut budget = self.settings.drain;
         while budget > 0
@@ -284,7 +287,7 @@ impl Renderer {
             placed.position = at as f64;
         }
         let seed = match placed.event.when {
-            When::At(due) => due.bits(),
+            When::At(due) => (due + self.to_common).bits(),
             // No two nodes get it at one instant, so no two could agree on it.
             When::Arrived(due) => due.ticks(),
         };

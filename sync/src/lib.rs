@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod epochs;
 mod estimate;
 mod estimator;
 mod exchange;
@@ -35,6 +36,7 @@ mod time;
 mod timescale;
 
 pub use clock::{Clock, WallAnchor};
+pub use epochs::{Announcement, Epochs, NOTICE, RoomClock, UNHEARD_OF};
 pub use estimate::{ClockEstimate, ClockLine, RemoteEstimate, RemoteLine};
 pub use estimator::{Estimator, RateBelief, SyncState, Verdict};
 pub use exchange::Exchange;
@@ -47,4 +49,4 @@ pub use session::{
 };
 pub use steer::Steering;
 pub use time::{EnsembleTime, Instant, LocalTime, RemoteTime, Span};
-pub use timescale::{FollowWall, Jump, Timescale};
+pub use timescale::{FollowWall, Jump, MAX_BEND, MAX_BEND_CHANGE, Timescale};
