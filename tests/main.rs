@@ -11,6 +11,7 @@ mod ensemble_clients;
 mod groups;
 mod interfaces;
 mod interop;
+mod jumps;
 mod lab;
 mod layout;
 mod node;
