@@ -37,6 +37,11 @@ impl Carried {
         self.bound + moved + drifted + timescale::bend_since(self.rate, self.said + age)
     }
 
+    /// The same instants are told by a time that is ahead of the one so far by so much.
+    pub(super) fn rename(&mut self, by: Span) {
+        self.published += by;
+    }
+
     /// How long it is carried already.
     pub(super) fn age(&self, now: LocalTime) -> Span {
         now - self.at
