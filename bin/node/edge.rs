@@ -19,7 +19,7 @@ const LOOK: Span = Span::from_millis(500);
 /// How long the output fades when the node stops.
 const FADE: Span = Span::from_millis(20);
 
-/// See the module. Dropping it stops the device and the disk.
+/// The node without its sockets. Dropping it stops the device and the disk.
 pub(super) struct Edge {
     // Dropped first, so that the audio thread is gone before the ends of its rings are.
     device: Device,
@@ -84,6 +84,12 @@ impl Edge {
             let block = Span::from_ratio(state.format.max_block.into(), state.format.rate.into());
             thread::sleep((FADE + state.latency + block + block).into());
         }
+    }
+
+    /// Stops the device. Returns whether its driver came back, and all the rest, to be dropped.
+    pub(super) fn stop_device(self) -> (bool, impl Sized) {
+        let Edge { device, disk, hub, seat, rates, .. } = self;
+        (device.close(), (disk, hub, seat, rates))
     }
 
     fn order(&mut self, request: LoadRequest) {

@@ -120,7 +120,11 @@ impl Callback for Driver {
         let wake = self.frames.begin(frames as u32, now);
         // From here on the map speaks of the connector: what must coincide is the sound that leaves it.
         let connector = FrameMap { frame: self.renderer.frame(), local: wake.local + latency, ..wake };
+        let played = self.counters.played.load(Relaxed);
         self.renderer.render(connector, latency, out);
+        if !self.is_card {
+            self.counters.unheard.fetch_add(self.counters.played.load(Relaxed) - played, Relaxed);
+        }
         if let Some(tap) = &mut self.tap
             && self.recorded == (self.rate, self.channels)
         {

@@ -169,8 +169,12 @@ impl Renderer {
             };
             match event.action {
                 // These two act on what waits, so they do not wait behind it themselves.
-                Action::Panic if immediate => self.panic(),
+                Action::Panic if immediate => {
+                    self.panic();
+                    count(&self.stage.counters.played);
+                }
                 Action::Cancel(id) if immediate => {
+                    count(&self.stage.counters.played);
                     budget = budget.saturating_sub(self.schedule.len() / LOOKS_PER_EVENT);
                     self.cancel(&event, id);
                 }
@@ -310,7 +314,11 @@ impl Renderer {
         // By instants, not by the frames a change rounds to; what comes late happens now.
         let born = Born { position: placed.position, seq: placed.seq };
         self.voices.leave_unmixed((at - first) as usize - self.mixed);
+        let dropped = self.stage.counters.dropped.load(Relaxed);
         self.act(&placed.event, start, born, (at - first) as usize);
+        if self.stage.counters.dropped.load(Relaxed) == dropped {
+            count(&self.stage.counters.played);
+        }
     }
 
     /// Counts and reports an event that is late by so much; tells what becomes of it.
@@ -375,13 +383,20 @@ impl Renderer {
     }
 
     fn panic(&mut self) {
-        self.schedule.cancel(None);
+        self.withdraw(None);
         self.voices.panic();
     }
 
     fn cancel(&mut self, event: &Event, id: Option<crate::VoiceId>) {
-        let count = self.schedule.cancel(id) + self.voices.withdraw(id.map_or(Target::All, Target::Voice));
+        let count = self.withdraw(id) + self.voices.withdraw(id.map_or(Target::All, Target::Voice));
         self.report(Report::Cancelled { from: event.from, count: count as u32 });
+    }
+
+    /// Forgets events that wait (of this id, or all); how many.
+    fn withdraw(&mut self, id: Option<crate::VoiceId>) -> usize {
+        let count = self.schedule.cancel(id);
+        self.stage.counters.cancelled.fetch_add(count as u64, Relaxed);
+        count
     }
 
     fn report(&mut self, report: Report) {

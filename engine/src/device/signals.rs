@@ -5,7 +5,7 @@
 
 use super::priority::Grant;
 use downbeat_sync::Span;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// One device's signs of life.
 #[derive(Debug, Default)]
@@ -21,6 +21,8 @@ pub(crate) struct Signals {
     #[cfg(feature = "device")]
     claimed: AtomicI64,
     grant: AtomicU8,
+    /// Frames of the blocks asked for now; 0 where they are as the device was opened for.
+    block: AtomicU32,
 }
 
 /// A reading of [`Signals`].
@@ -95,6 +97,17 @@ impl Signals {
 
     pub(crate) fn grant(&self) -> Grant {
         Grant::from_u8(self.grant.load(Relaxed))
+    }
+
+    /// The device's blocks have another length now (frames). `RT:`
+    #[cfg(feature = "jack")]
+    pub(crate) fn set_block(&self, frames: u32) {
+        self.block.store(frames, Relaxed);
+    }
+
+    /// Frames of the blocks asked for now, if they are not what the device was opened for.
+    pub(crate) fn block(&self) -> Option<u32> {
+        Some(self.block.load(Relaxed)).filter(|frames| *frames > 0)
     }
 
     pub(crate) fn read(&self) -> Signs {

@@ -10,6 +10,7 @@ use crate::osc::{self, Arg, WriteError};
 use crate::score::{Arrival, TimeForm, Timetags};
 use crate::time_reply::halves;
 use downbeat_engine::LatePolicy;
+use downbeat_engine::device::{DeviceState, Host, Standing as DeviceStanding};
 use downbeat_sync::{EnsembleTime, Jump, PeerReport, SenderReport, SenderState, Span, SyncState};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -141,6 +142,7 @@ impl Hub {
         let engine = self.control.counters();
         let net = &self.net;
         let load = |ppm: u32| Arg::Float(ppm as f32 * 1e-6);
+        let (card, stalls) = self.device.as_ref().map_or(("none", 0), |device| (card(device), device.stalls));
         let (state, device, rate, channels, block) = match &self.device {
             Some(device) => {
                 let format = device.format;
@@ -159,7 +161,7 @@ impl Hub {
             net.unsent.load(Ordering::Relaxed),
             net.spoiled.load(Ordering::Relaxed),
         ];
-        let pairs: [(&str, Arg<'_>); 39] = [
+        let pairs: [(&str, Arg<'_>); 44] = [
             ("name", self.config.name.as_str().into()),
             ("version", self.config.version.as_str().into()),
             ("state", state.as_str().into()),
@@ -167,6 +169,8 @@ impl Hub {
             ("rate", int(rate.into())),
             ("channels", int(channels.into())),
             ("buffer", int(block.into())),
+            ("card", card.into()),
+            ("stalls", int(stalls)),
             ("latency_ms", millis(latency)),
             ("cpu", load(engine.load_ppm.load(Ordering::Relaxed))),
             ("cpu_peak", load(engine.peak_load_ppm.swap(0, Ordering::Relaxed))),
@@ -176,6 +180,9 @@ impl Hub {
             ("voices", int(engine.voices.load(Ordering::Relaxed).into())),
             ("pending", int(engine.pending.load(Ordering::Relaxed).into())),
             ("events", count(&engine.events)),
+            ("played", count(&engine.played)),
+            ("unheard", count(&engine.unheard)),
+            ("cancelled", count(&engine.cancelled)),
             ("late", count(&engine.late)),
             ("dropped", count(&engine.dropped)),
             ("senders_dropped", int(self.drops.warned())),
@@ -360,6 +367,16 @@ fn stamps(packets: u64, by_kernel: u64) -> &'static str {
         0 => "none",
         _ if 2 * by_kernel > packets => "kernel",
         _ => "user",
+    }
+}
+
+/// How the card is that the node wants.
+fn card(device: &DeviceState) -> &'static str {
+    match device.standing {
+        DeviceStanding::Wanted if device.host == Host::Virtual => "none",
+        DeviceStanding::Wanted => "playing",
+        DeviceStanding::Meanwhile => "away",
+        DeviceStanding::Stalled => "stalled",
     }
 }
 

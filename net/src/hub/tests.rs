@@ -443,6 +443,7 @@ fn status_says_how_the_node_is() {
         latency: Span::ZERO,
         standing: downbeat_engine::device::Standing::Meanwhile,
         reopened: 0,
+        stalls: 2,
         xruns: 0,
         realtime: Default::default(),
         note: None,
@@ -458,6 +459,8 @@ fn status_says_how_the_node_is() {
     let wanted = [
         ("channels", "6"),
         ("buffer", "64"),
+        ("card", "away"),
+        ("stalls", "2"),
         ("pending", "1"),
         ("events", "1"),
         ("refused", "1"),
