@@ -5,17 +5,20 @@
 use super::rates::Rates;
 use crate::args::SimClock;
 use crate::group::Seat;
-use downbeat_engine::Disk;
 use downbeat_engine::device::{Device, DeviceState};
+use downbeat_engine::{Disk, RecordCounters};
 use downbeat_net::member::Heard;
-use downbeat_net::{ConnId, Endpoint, Handler, Hub, LoadRequest, Outgoing, Output, osc};
+use downbeat_net::{ConnId, Endpoint, Handler, Hub, LoadRequest, Outgoing, Output, Recording, osc};
 use downbeat_sync::{LocalTime, Span, WallAnchor};
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
-/// How often the device is looked at, for `/status` and for its number of channels.
-const LOOK: Span = Span::from_millis(500);
+/// How often the device is looked at, for `/status` and for its number of channels. Twice as often as its supervisor looks would be
+/// in vain.
+const LOOK: Span = Span::from_millis(100);
 /// How long the output fades when the node stops.
 const FADE: Span = Span::from_millis(20);
 
@@ -36,6 +39,7 @@ pub(super) struct Edge {
     now: LocalTime,
     /// In a group at a router, if that is wanted.
     seat: Option<Seat>,
+    recording: Option<Arc<RecordCounters>>,
     /// Writes the rest when it is dropped, after the device.
     rates: Option<Rates>,
 }
@@ -47,6 +51,7 @@ impl Edge {
         device: Device,
         rates: Option<Rates>,
         seat: Option<Seat>,
+        recording: Option<Arc<RecordCounters>>,
         sim: (SimClock, LocalTime),
         now: LocalTime,
     ) -> Edge {
@@ -65,6 +70,7 @@ impl Edge {
             sim,
             now,
             seat,
+            recording,
             rates,
         }
     }
@@ -105,6 +111,11 @@ impl Edge {
             return;
         }
         self.next_look = now.local + LOOK;
+        if let Some(counters) = &self.recording {
+            let RecordCounters { frames, lost, failed } = &**counters;
+            let (frames, lost, failed) = (frames.load(Relaxed), lost.load(Relaxed), failed.load(Relaxed));
+            self.hub.set_recording(Recording { frames, lost, failed });
+        }
         let state = self.device.state();
         if let Some(rates) = &mut self.rates {
             rates.note_card(now, &state);
@@ -161,6 +172,9 @@ impl Handler for Edge {
             if let Some(request) = self.loading.remove(&loaded.ticket) {
                 self.hub.loaded(&request, loaded.clip.map_err(|why| why.to_string()));
             }
+        }
+        while let Some(failure) = self.disk.failed() {
+            self.hub.stream_failed(&failure);
         }
         self.watch_device(now);
         if let Some(seat) = &mut self.seat {

@@ -33,6 +33,8 @@ pub struct Driver {
     tap: Option<Tap>,
     /// The rate and channels the tap's file has.
     recorded: (u32, usize),
+    /// Until when it is recorded.
+    reel: Reel,
     clock: Clock,
     counters: Arc<Counters>,
     load: f64,
@@ -57,6 +59,7 @@ impl Driver {
             trim,
             tap,
             recorded: (rate, channels),
+            reel: Reel::default(),
             clock,
             counters,
             load: 0.0,
@@ -68,6 +71,21 @@ impl Driver {
     /// [`Counters::learned`].
     pub fn remembering(self, recall: Recall) -> Driver {
         Driver { recall: Some(recall), ..self }
+    }
+
+    /// Records a block whose frames leave the connector by this map.
+    fn record(&mut self, map: FrameMap, out: &[f32]) {
+        let Some(tap) = &mut self.tap else { return };
+        let (rate, _) = self.recorded;
+        let frames = (out.len() / self.channels) as u64;
+        let end = map.local_at(map.frame + frames);
+        let was_lost = self.frames.quality().resyncs != self.resyncs;
+        if self.recorded == (self.rate, self.channels) {
+            tap.skip(self.reel.go_on(map.local, end, was_lost, rate));
+            tap.push(out);
+        } else {
+            tap.skip(self.reel.stay_behind(end, rate));
+        }
     }
 
     fn measure(&mut self, now: LocalTime, frames: usize, latency: Span) {
@@ -92,6 +110,58 @@ impl Driver {
     }
 }
 
+/// Until when a recording goes, so that what nobody rendered keeps its place in it: while a device is away or stands still, while the
+/// whole node does, and where a device lost frames.
+///
+/// The frame clock knows best where a frame belongs; only where it begins anew, or found frames missing, can there be a gap.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reel {
+    /// When the last recorded frame ended at the connector.
+    until: Option<LocalTime>,
+    /// How much more is recorded than time has passed: two devices overlapped, or the line of the last moved back.
+    ahead: Span,
+    /// How long the line of this device goes.
+    settled: Span,
+}
+
+/// A new device's line moves in its first second, as much as its first callback was late.
+const SETTLING: Span = Span::from_secs(1);
+
+impl Reel {
+    /// A block begins and ends at these times: how many frames are missing before it.
+    fn go_on(&mut self, begin: LocalTime, end: LocalTime, was_lost: bool, rate: u32) -> u64 {
+        let apart = self.until.map_or(Span::ZERO, |until| begin - until);
+        let mut missing = 0;
+        if self.settled == Span::ZERO || was_lost {
+            missing = frames_of(apart - self.ahead, rate);
+            self.ahead += Span::from_ratio(missing.into(), rate.into()) - apart;
+        } else if self.settled < SETTLING {
+            self.ahead -= apart;
+        }
+        self.settled += end - begin;
+        self.until = Some(end);
+        missing
+    }
+
+    /// A block is not recorded that ends at this time: how many frames that are.
+    fn stay_behind(&mut self, end: LocalTime, rate: u32) -> u64 {
+        let until = *self.until.get_or_insert(end);
+        let missing = frames_of(end - until, rate);
+        self.until = Some(until + Span::from_ratio(missing.into(), rate.into()));
+        missing
+    }
+
+    /// Another device comes.
+    fn cut(&mut self) {
+        self.settled = Span::ZERO;
+    }
+}
+
+/// Whole frames, none of a time that is negative.
+fn frames_of(span: Span, rate: u32) -> u64 {
+    ((i128::from(span.ticks().max(0)) * i128::from(rate)) >> 32) as u64
+}
+
 impl Callback for Driver {
     fn configure(&mut self, format: Format, device: Identity<'_>) {
         self.rate = format.rate;
@@ -104,6 +174,7 @@ impl Callback for Driver {
         self.frames = FrameClock::knowing(f64::from(format.rate), known.unwrap_or(DeviceRate::UNKNOWN));
         self.counters.learned.set(None);
         self.resyncs = 0;
+        self.reel.cut();
         if self.tap.is_some() && self.recorded != (self.rate, self.channels) {
             let (rate, channels) = self.recorded;
             tracing::warn!(
@@ -125,11 +196,7 @@ impl Callback for Driver {
         if !self.is_card {
             self.counters.unheard.fetch_add(self.counters.played.load(Relaxed) - played, Relaxed);
         }
-        if let Some(tap) = &mut self.tap
-            && self.recorded == (self.rate, self.channels)
-        {
-            tap.push(out);
-        }
+        self.record(connector, out);
         self.measure(now, frames, latency);
     }
 

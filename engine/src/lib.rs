@@ -59,7 +59,7 @@ pub use event::{
     Action, DEFAULT_RELEASE, Event, Instrument as InstrumentEvent, LatePolicy, MAX_ARGS, Origin, Param, Play,
     Target, Tone, VoiceId, VoiceShape, Wave, When,
 };
-pub use feeder::Feeder;
+pub use feeder::{Feeder, StreamFailure};
 pub use folder::{LoadError, Sample, SampleFolder};
 pub use follow::Follow;
 pub use interp::{Interp, LEAD};

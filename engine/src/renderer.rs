@@ -3,7 +3,7 @@
 //! Not for: devices or clocks. It is given a line from frames to local time and a slice to fill, so it renders the same
 //! offline, in a test or in a sound card's callback.
 
-use crate::event::{Action, Event, LatePolicy, Param, Target};
+use crate::event::{Action, Event, LatePolicy, Origin, Param, Target};
 use crate::follow::{Follow, Pulse};
 use crate::lane::{Garbage, MAX_CLIPS, Stage, Supply};
 use crate::limiter::Limiter;
@@ -337,7 +337,7 @@ impl Renderer {
         let rate = start.rate as f32;
         let in_frames = |seconds: f32| (seconds * rate).round() as u32;
         match event.action {
-            Action::Play(play) => self.play(&play, start, born),
+            Action::Play(play) => self.play(&play, event.from, start, born),
             Action::Tone(tone) => self.voices.start_tone(&tone, start, born),
             Action::Instrument(instrument) => {
                 if !self.voices.start_instrument(&instrument, start, born) {
@@ -371,14 +371,14 @@ impl Renderer {
         }
     }
 
-    fn play(&mut self, play: &crate::Play, start: Start, born: Born) {
+    fn play(&mut self, play: &crate::Play, from: Origin, start: Start, born: Born) {
         let Some(clip) = self.clips.get(play.clip) else {
             // It was freed after the event was sent.
             return count(&self.stage.counters.dropped);
         };
-        let reader = clip
-            .rest()
-            .and_then(|_| self.streams.open(clip, self.voices.stream_from(play, clip, &start), play.looped));
+        let reader = clip.rest().and_then(|_| {
+            self.streams.open(clip, self.voices.stream_from(play, clip, &start), play.looped, from)
+        });
         self.voices.start_play(play, Arc::clone(clip), reader, start, born);
     }
 

@@ -130,6 +130,9 @@ impl Supervisor {
                 Action::Close(lost) => self.close(lost),
             }
             if self.held.is_some() && !self.machine.is_promising(self.clock.now()) {
+                if self.machine.is_opening() && self.why_away.is_empty() {
+                    self.away("it takes long to open".to_owned());
+                }
                 match self.seat_on_paced() {
                     Ok(()) => {}
                     Err(error) if told => warn!("{error}"),

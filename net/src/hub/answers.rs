@@ -3,7 +3,7 @@
 //! `/status/reply` and `/sync/status/reply` are pairs of key and value, so that they can grow without breaking those who
 //! read them: look for the key, not for the place. Not for: deciding whom to answer (`super`).
 
-use super::{Hub, Output};
+use super::{Hub, Output, Recording};
 use crate::endpoint::Endpoint;
 use crate::member::MemberReport;
 use crate::osc::{self, Arg, WriteError};
@@ -217,9 +217,17 @@ impl Hub {
                 ("router_failed", int(tally.failed)),
             ]
         });
+        let recording = self.recording.map(|Recording { frames, lost, failed }| {
+            [
+                ("recording", if failed { "failed" } else { "on" }.into()),
+                ("recorded", int(frames)),
+                ("record_lost", int(lost)),
+            ]
+        });
+        let pairs = pairs.into_iter().chain(recording.into_iter().flatten());
         let time = self.router.and_then(|router| router.time);
         let time = time.map(|state| ("router_time", state_name(state).into()));
-        let pairs: Vec<_> = pairs.into_iter().chain(router.into_iter().flatten()).chain(time).collect();
+        let pairs: Vec<_> = pairs.chain(router.into_iter().flatten()).chain(time).collect();
         self.out.pairs(to, "/status/reply", &pairs);
     }
 

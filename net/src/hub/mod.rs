@@ -49,7 +49,7 @@ pub use answers::PEERS_TOLD;
 use budget::Budget;
 use clips::Places;
 use downbeat_engine::device::DeviceState;
-use downbeat_engine::{Clip, Control, Garbage, LatePolicy, Origin, Report, Supply};
+use downbeat_engine::{Clip, Control, Garbage, LatePolicy, Origin, Report, StreamFailure, Supply};
 use downbeat_sync::{ClockEstimate, Jump, LocalTime, RateBelief, Session, SessionConfig, Span, WallAnchor};
 use drops::Drops;
 use std::fmt::Display;
@@ -69,6 +69,17 @@ const LOADS: usize = 256;
 const REPORTS: Span = Span::from_millis(20);
 /// How long after an event was sent there may be a report of it, though nothing is scheduled or sounding.
 const AFTERMATH: Span = Span::from_millis(500);
+
+/// How a node's recording goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// Frames in the file.
+    pub frames: u64,
+    /// Frames that are missing from it, or with it.
+    pub lost: u64,
+    /// It ended before the node did: the disk failed or the file was deleted.
+    pub failed: bool,
+}
 
 /// What a hub is made with.
 #[derive(Clone, Debug)]
@@ -125,6 +136,7 @@ pub struct Hub {
     places: Places,
     loading: usize,
     device: Option<DeviceState>,
+    recording: Option<Recording>,
     net: Arc<NetCounters>,
     tally: Tally,
     errors: Budget,
@@ -215,6 +227,7 @@ impl Hub {
             places: Places::new(),
             loading: 0,
             device: None,
+            recording: None,
             net,
             tally: Tally::default(),
             errors: Budget::new(start.local),
@@ -316,6 +329,21 @@ impl Hub {
     pub fn set_device(&mut self, device: DeviceState) {
         self.score.set_channels(device.format.channels);
         self.device = Some(device);
+    }
+
+    /// Tells how the recording goes, for `/status`.
+    pub fn set_recording(&mut self, recording: Recording) {
+        self.recording = Some(recording);
+    }
+
+    /// Tells the sender whose stream from disk has failed, and the subscribers.
+    pub fn stream_failed(&mut self, failure: &StreamFailure) {
+        let Some(to) = self.senders.key(failure.asked.0).copied() else {
+            self.tally.orphaned += 1;
+            return;
+        };
+        let StreamFailure { file, why, .. } = failure;
+        self.error(to, b"/play", format_args!("{file}: {why}; the rest of it is silent"));
     }
 
     /// Takes note that a group hears what is said on this connection: it is told of its late events, though not so often as
