@@ -6,6 +6,7 @@ mod accuracy;
 mod cli;
 mod clock;
 mod company;
+mod drivers;
 mod ensemble;
 mod ensemble_clients;
 mod groups;
@@ -22,6 +23,10 @@ mod router_cli;
 mod sealed;
 mod senders;
 
-/// Shared with the benchmarks: the random generator, and quantiles.
+/// Shared with the benchmarks: faults of a JACK server.
+#[cfg(feature = "jack")]
+#[path = "../benches/faults/mod.rs"]
+mod faults;
+/// The random generator, and quantiles.
 #[path = "../benches/report/mod.rs"]
 mod report;

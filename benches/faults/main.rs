@@ -9,15 +9,14 @@
 //! The server has no hardware and a name of its own. A node lives for ten faults; then its clicks are counted by its `/status` and by
 //! its recording, and it is ended, every other time while the server stands still. Every fourth starts under one that does.
 
-mod life;
+#[path = "mod.rs"]
+mod faults;
 #[path = "../report/mod.rs"]
 mod report;
-mod server;
-mod trouble;
 
+use faults::trouble::{self, Fault};
 use report::{Table, digits, quantile, unless_quick, verdict};
 use std::process::ExitCode;
-use trouble::Fault;
 
 /// A node's end may take so long (ms), and its start with and without a server that answers.
 const END: f64 = 2_000.0;

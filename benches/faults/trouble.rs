@@ -2,10 +2,10 @@
 //!
 //! Not for: printing it (`main`).
 
-pub(crate) use crate::life::Account;
-use crate::life::Life;
+pub(crate) use super::life::Account;
+use super::life::Life;
+use super::server::Server;
 use crate::report::random::Random;
-use crate::server::Server;
 use nix::sys::signal::Signal;
 use std::path::Path;
 use std::thread;
@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Faults in the life of one node.
 const PER_LIFE: usize = 10;
 /// So many faults are followed by the next only when clicks are heard again; the others whenever it comes.
-const IN_PEACE: f64 = 0.6;
+const IN_PEACE: f64 = 0.7;
 /// The card that does not come back by now never will.
 const PATIENCE: Duration = Duration::from_secs(12);
 
@@ -150,6 +150,6 @@ impl Found {
             None if life.death().is_none() => self.lost_cards += 1,
             None => {}
         }
-        pause(random, 0.0, 0.2);
+        pause(random, 0.0, 0.3);
     }
 }

@@ -51,7 +51,6 @@ impl Edge {
         device: Device,
         rates: Option<Rates>,
         seat: Option<Seat>,
-        recording: Option<Arc<RecordCounters>>,
         sim: (SimClock, LocalTime),
         now: LocalTime,
     ) -> Edge {
@@ -70,9 +69,14 @@ impl Edge {
             sim,
             now,
             seat,
-            recording,
+            recording: None,
             rates,
         }
+    }
+
+    /// The same, but it says how this recording goes.
+    pub(super) fn recording(self, recording: Option<Arc<RecordCounters>>) -> Edge {
+        Edge { recording, ..self }
     }
 
     pub(super) fn device(&self) -> &Device {

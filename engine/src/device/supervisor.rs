@@ -30,7 +30,7 @@ const VIRTUAL: &str = "virtual";
 /// How often to look until the start is settled, which somebody waits for.
 const EAGER: Span = Span::from_millis(5);
 /// How long a card may take to close at the end. A JACK client takes 0.1 s, an ALSA stream a block.
-const FAREWELL: Duration = Duration::from_millis(500);
+const FAREWELL: Span = Span::from_millis(500);
 /// How long the callback is waited for where it sits: a block takes less than its own length.
 const BLOCK_ENDS: Duration = Duration::from_millis(200);
 
@@ -53,7 +53,9 @@ pub(crate) struct Supervisor {
     step: usize,
     /// Format of the virtual device: as wanted, later as on the last card, so that a move changes little.
     format: Format,
+    /// Cards that were played on, and whether the one that is open is not yet among them.
     seated_on_card: u32,
+    fresh: bool,
     stalls: u64,
     past_xruns: u64,
     why_away: String,
@@ -107,6 +109,7 @@ impl Supervisor {
             step: 0,
             format,
             seated_on_card: 0,
+            fresh: false,
             stalls: 0,
             past_xruns: 0,
             why_away: String::new(),
@@ -158,7 +161,7 @@ impl Supervisor {
         let held = self.held.or_else(|| paced.as_ref().and_then(Seat::take));
         let held = held.or_else(|| self.card.as_ref().and_then(Open::vacate));
         let held = held.or_else(|| self.stray.as_ref().and_then(Seat::take));
-        let is_clean = self.worker.is_none_or(|worker| worker.end(FAREWELL));
+        let is_clean = self.worker.is_none_or(|worker| worker.end(self.clock, FAREWELL));
         if !is_clean {
             warn!("the sound driver does not come back, and is left behind");
         }
@@ -181,6 +184,7 @@ impl Supervisor {
             Some(Done::Opened(Ok(about))) => {
                 let Format { rate, block, .. } = about.format;
                 self.machine.opened(now, Pace { rate, block, served: about.host == Host::Jack });
+                self.fresh = true;
                 if let Some(card) = &mut self.card {
                     card.device = Some(about);
                 }
@@ -225,7 +229,7 @@ impl Supervisor {
         let block = signals.block().unwrap_or(about.format.block);
         let format = Format { block, ..about.format };
         self.format = Format { block: self.format.block, max_block: self.format.block, ..format };
-        self.seated_on_card += 1;
+        self.seated_on_card += u32::from(std::mem::take(&mut self.fresh));
         self.why_away.clear();
         let state = DeviceState {
             host: about.host,

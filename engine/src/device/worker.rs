@@ -9,11 +9,11 @@
 use super::card::{About, Card, Hush, Order};
 use super::seat::Seat;
 use super::signals::Signals;
+use downbeat_sync::{Clock, Span};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
 
 /// What the thread is asked to do.
 enum Job {
@@ -60,11 +60,11 @@ impl Worker {
     }
 
     /// Ends the thread, and with it the card, if both come back within this time; else they are left behind.
-    pub(crate) fn end(self, patience: Duration) -> bool {
+    pub(crate) fn end(self, clock: Clock, patience: Span) -> bool {
         drop(self.jobs);
-        let deadline = Instant::now() + patience;
+        let deadline = clock.now() + patience;
         loop {
-            match self.done.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self.done.recv_timeout((deadline - clock.now()).max(Span::ZERO).into()) {
                 Ok(_) => {}
                 Err(RecvTimeoutError::Disconnected) => return true,
                 Err(RecvTimeoutError::Timeout) => return false,
