@@ -48,3 +48,6 @@ pub(crate) fn leave(code: i32, why: &str) -> ! {
     note(format_args!("{why}"));
     signal_hook::low_level::exit(code)
 }
+
+#[cfg(test)]
+mod tests;
