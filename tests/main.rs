@@ -14,6 +14,7 @@ mod groups;
 mod interfaces;
 mod interop;
 mod lab;
+mod late;
 mod layout;
 mod node;
 mod readme;
