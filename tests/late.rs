@@ -56,7 +56,7 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 from pythonosc.udp_client import UDPClient
 client = UDPClient('127.0.0.1', int(sys.argv[1]))
 for number in range(40):
-    time.sleep(0.053)
+    time.sleep(0.061)
     click = OscMessageBuilder('/click')
     click.add_arg(0.5)
     if number % 2:
@@ -96,7 +96,7 @@ fn liblo_that_stamps_now_keeps_its_rhythm() {
     // Distances of 50 to 80 ms, as oscdump writes them.
     let times = (0..30u64).map(|number| number * 65 + number * 7 % 15);
     let score: String = times
-        .map(|ms| osc::millis(ms))
+        .map(osc::millis)
         .map(|tag| format!("{:08x}.{:08x} /click f 0.5\n", 0xe2d5_a4c0 + (tag >> 32), tag & 0xffff_ffff))
         .collect();
     let file = lab.write("score.txt", score);
