@@ -15,6 +15,7 @@ mod interfaces;
 mod interop;
 mod jumps;
 mod lab;
+mod late;
 mod layout;
 mod node;
 mod readme;

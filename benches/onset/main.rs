@@ -67,10 +67,20 @@ fn main() {
 fn stamped_now(launches: usize, only: Option<u32>) {
     report::title(
         "clicks stamped with the time at which they are sent, and clicks without a timetag in turn with them: standard \
-         deviation of the intervals from those at which they were sent, ms; each launch, and the median",
+         deviation of the intervals from those at which they were sent, ms; each launch, and the median; of those that are \
+         unsure the sender was held up while it sent them",
     );
-    let mut table =
-        Table::new(&["engine", "block", "untimed", "now", "now, median", "of untimed", "lost", "goal 2"]);
+    let mut table = Table::new(&[
+        "engine",
+        "block",
+        "untimed",
+        "now",
+        "now, median",
+        "of untimed",
+        "lost",
+        "unsure",
+        "goal 2",
+    ]);
     for period in [64, 256, 1024].into_iter().filter(|period| only.is_none_or(|only| only == *period)) {
         let setting = Setting { period, busy: false };
         let folder = peer::scratch(&format!("onset-state-now-{}", std::process::id()));
@@ -81,13 +91,21 @@ fn stamped_now(launches: usize, only: Option<u32>) {
             let of = |index: usize| -> Vec<f64> {
                 runs.iter().flatten().filter(|row| row.name == engine).map(|row| row.values[index]).collect()
             };
-            let (untimed, now, lost) = (of(0), of(1), of(2).iter().sum::<f64>());
+            let (untimed, now) = (of(0), of(1));
+            let [lost, unsure] = [2, 3].map(|index| of(index).iter().sum::<f64>());
             let list =
                 |values: &[f64]| values.iter().map(|value| digits(*value)).collect::<Vec<_>>().join(" ");
             let ratios: Vec<f64> = now.iter().zip(&untimed).map(|(now, untimed)| now / untimed).collect();
             let ratio = median(&ratios);
             let met = verdict(ratio <= 2.0 && lost == 0.0);
-            let cells = [list(&untimed), list(&now), digits(median(&now)), digits(ratio), digits(lost)];
+            let cells = [
+                list(&untimed),
+                list(&now),
+                digits(median(&now)),
+                digits(ratio),
+                digits(lost),
+                digits(unsure),
+            ];
             let mut row: Vec<&dyn std::fmt::Display> = vec![&engine, &period];
             row.extend(cells.iter().map(|cell| cell as &dyn std::fmt::Display));
             row.push(&met);

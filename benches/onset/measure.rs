@@ -179,8 +179,17 @@ fn immediate(count: u32) {
     }
 }
 
-/// A click that was sent: when, and whether it was stamped with that.
-type Sent = (LocalTime, bool);
+/// Who was held up for longer while it sent a click does not know when it did (100 us).
+const UNSURE: Span = Span::from_micros(100);
+
+/// A click that was sent.
+struct Sent {
+    at: LocalTime,
+    /// With that for its timetag.
+    stamped: bool,
+    /// Until when.
+    until: LocalTime,
+}
 
 /// Clicks without a timetag and clicks that are stamped "now", in turn.
 fn stamped_now(block: u32, count: u32) {
@@ -200,14 +209,14 @@ fn stamped_now(block: u32, count: u32) {
     let sent = in_turn(stage.clock, std::slice::from_mut(&mut engine), count);
     // The virtual device runs by the local clock itself; when it began nobody says, nor need know.
     let frames = engine.recorded();
-    let (Some((began, _)), Some(first)) = (sent[0].first(), frames.first()) else { return };
-    let heard: Vec<LocalTime> = frames.iter().map(|frame| *began + self::frames(frame - first)).collect();
+    let (Some(began), Some(first)) = (sent[0].first(), frames.first()) else { return };
+    let heard: Vec<LocalTime> = frames.iter().map(|frame| began.at + self::frames(frame - first)).collect();
     print_rhythms(kind, &sent[0], &heard);
 }
 
 /// Sends every engine so many clicks of either kind; what each was sent.
 fn in_turn(clock: Clock, engines: &mut [Engine], count: u32) -> Vec<Vec<Sent>> {
-    let mut sent = vec![Vec::new(); engines.len()];
+    let mut sent: Vec<Vec<Sent>> = engines.iter().map(|_| Vec::new()).collect();
     for (n, instant) in spaced(clock.now(), 2 * count, 100, &mut Random(7)).into_iter().enumerate() {
         wait_until(clock, instant);
         for (engine, sent) in engines.iter_mut().zip(&mut sent) {
@@ -218,21 +227,24 @@ fn in_turn(clock: Clock, engines: &mut [Engine], count: u32) -> Vec<Vec<Sent>> {
             } else {
                 engine.click_now()
             }
-            sent.push((anchor.local, stamped));
+            sent.push(Sent { at: anchor.local, stamped, until: clock.now() });
         }
     }
     std::thread::sleep(Duration::from_millis(300));
     sent
 }
 
-/// By how much intervals between clicks of one kind are off, of either kind: standard deviations (ms), and what was lost.
+/// By how much intervals between clicks of one kind are off, of either kind: standard deviations (ms); how many were lost, and
+/// of how many the sender cannot say when it sent them, which are left out.
 fn print_rhythms(kind: Kind, sent: &[Sent], heard: &[LocalTime]) {
+    let (sure, unsure): (Vec<&Sent>, Vec<&Sent>) =
+        sent.iter().partition(|sent| sent.until - sent.at < UNSURE);
     let mut lost = 0;
     let mut rhythm = |stamped: bool| {
-        let ours = sent.iter().filter(|(_, kind)| *kind == stamped);
+        let ours = sure.iter().filter(|sent| sent.stamped == stamped);
         let delays: Vec<Option<f64>> = ours
-            .map(|(at, _)| {
-                let near = heard.iter().map(|heard| *heard - *at).filter(|delay| delay.abs() < NEAR);
+            .map(|sent| {
+                let near = heard.iter().map(|heard| *heard - sent.at).filter(|delay| delay.abs() < NEAR);
                 near.min_by_key(|delay| delay.abs()).map(|delay| 1e3 * delay.as_secs_f64())
             })
             .collect();
@@ -241,7 +253,7 @@ fn print_rhythms(kind: Kind, sent: &[Sent], heard: &[LocalTime]) {
         (off.iter().map(|off| off * off).sum::<f64>() / off.len() as f64).sqrt()
     };
     let values = [rhythm(false), rhythm(true)];
-    print(kind.name(), &[values[0], values[1], lost as f64]);
+    print(kind.name(), &[values[0], values[1], lost as f64, unsure.len() as f64]);
 }
 
 /// Stops the engine for 50 ms at the tenth second of a run of closely spaced clicks.

@@ -18,6 +18,7 @@ mod blep;
 mod clip;
 pub mod device;
 mod disk;
+mod drain;
 mod driver;
 mod envelope;
 mod event;

@@ -3,6 +3,7 @@
 //! Not for: devices or clocks. It is given a line from frames to local time and a slice to fill, so it renders the same
 //! offline, in a test or in a sound card's callback.
 
+use crate::drain::Drain;
 use crate::event::{Action, Event, LatePolicy, Origin, Param, Target};
 use crate::follow::{Follow, Pulse};
 use crate::lane::{Garbage, MAX_CLIPS, Published, Stage, Supply};
@@ -158,11 +159,8 @@ impl Renderer {
             self.pulse.change(&self.estimate, &line, now);
             (self.estimate, self.to_common) = (line, to_common);
         }
-        let mut budget = self.settings.drain;
-        while budget > 0
-            && let Ok(event) = self.stage.events.pop()
-        {
-            budget -= 1;
+        let mut drain = Drain::new(self.settings.drain);
+        while let Some(event) = drain.take(&mut self.stage.events) {
             count(&self.stage.counters.events);
             let immediate = event.when.timetag().is_none();
             let event = match self.settings.immediate {
@@ -178,7 +176,7 @@ impl Renderer {
                 }
                 Action::Cancel(id) if immediate => {
                     count(&self.stage.counters.played);
-                    budget = budget.saturating_sub(self.schedule.len() / LOOKS_PER_EVENT);
+                    drain.charge(self.schedule.len() / LOOKS_PER_EVENT);
                     self.cancel(&event, id);
                 }
                 _ if self.schedule.push(event, self.lead(&event.action)) => {}

@@ -29,6 +29,7 @@ mod estimator;
 mod exchange;
 mod frame_map;
 mod frames;
+mod one_sided;
 mod sender;
 mod session;
 mod steer;
