@@ -140,8 +140,13 @@ impl Limits {
     /// A stamp that was rounded down is early by less than a grain; one that was rounded up, late. What limits the offset is a
     /// difference of one stamp of each clock.
     fn slack(&self) -> Seconds {
+        CONVERSION + self.grain()
+    }
+
+    /// The grain of the coarser clock (s).
+    pub(super) fn grain(&self) -> Seconds {
         let [here, there] = self.grains.map(|grain| grain.secs());
-        CONVERSION + here.max(there)
+        here.max(there)
     }
 }
 
