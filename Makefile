@@ -74,6 +74,10 @@ bench-sync: rust build-packages
 bench-company: rust build-packages
 	cargo bench --locked --bench company
 
+# A node on a JACK server that dies and stands still 500 times. Needs jackd and no sound card; less than ten minutes.
+bench-faults: rust build-packages test-packages
+	cargo bench --features jack --locked --bench faults
+
 # The router beside the one whose place it takes. More than twenty minutes, ten of them a soak.
 bench-router: rust build-packages .venv/tcposcrouter/ready .venv/nats-server/ready
 	cargo bench --features jack --locked --bench router

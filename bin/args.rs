@@ -13,6 +13,7 @@ pub(crate) use sim_clock::SimClock;
 use crate::quantity::{self, Instant};
 use crate::target::Target;
 use clap::{Args, Parser, Subcommand};
+use downbeat_sync::MaxDrift;
 use downbeat_sync::Span;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -255,6 +256,9 @@ Printed is, as CSV, the estimate after each exchange: t4, offset of the other cl
 pub(crate) struct ReplayArgs {
     /// Recorded exchanges
     pub(crate) trace: PathBuf,
+    /// The most that the two clocks' crystals differ in rate: the hard bound assumes it
+    #[arg(long, value_name = "PPM", default_value = "200ppm", value_parser = quantity::max_drift)]
+    pub(crate) max_drift: MaxDrift,
 }
 
 #[derive(Args, Debug)]

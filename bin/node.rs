@@ -99,7 +99,7 @@ pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
     let disk =
         Disk::start(feeder, folder, config, move || handle.wake()).context("cannot start the disk thread")?;
     let handle = reactor.handle();
-    stop::on_signal(clock, move || handle.stop())?;
+    stop::in_time(clock, move || handle.stop())?;
 
     if let Err(why) = lock_memory() {
         tracing::debug!("memory is not locked: {why}");
@@ -110,7 +110,9 @@ pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
         .context("cannot start the state's thread")?;
     let seat = member
         .map(|(router, identity)| Seat::new(router, &identity, &args.group, reactor.handle(), clock.now()));
-    let mut edge = Edge::new(hub, disk, device, rates, seat.transpose()?, (args.sim_clock, began), clock);
+    let recording = recorder.as_ref().map(|recorder| Arc::clone(recorder.counters()));
+    let mut edge = Edge::new(hub, disk, device, rates, seat.transpose()?, (args.sim_clock, began), clock)
+        .recording(recording);
     announce(&args, place, edge.device(), loaded, clock.now() - began);
     // Last, for threads inherit it.
     if raise_this_thread(NETWORK_PRIORITY) != Grant::Granted {
@@ -213,15 +215,30 @@ fn announce(args: &NodeArgs, place: SocketAddr, device: &Device, samples: usize,
 }
 
 fn finish(edge: Edge, recorder: Option<Recorder>, args: &NodeArgs) -> anyhow::Result<()> {
-    // The device goes first: then the tap is pushed nothing more, and the recording can end.
-    drop(edge);
+    // The device goes first: then the tap is pushed nothing more, and the recording can end. All that is left can wait for it.
+    let (is_clean, rest) = edge.stop_device();
+    let recorded = end_recording(recorder, args);
+    drop(rest);
+    if !is_clean {
+        let code = if let Err(error) = &recorded {
+            note(format_args!("{error:#}"));
+            1
+        } else {
+            0
+        };
+        stop::leave(code, "the sound driver did not come back, and was left behind");
+    }
+    recorded
+}
+
+fn end_recording(recorder: Option<Recorder>, args: &NodeArgs) -> anyhow::Result<()> {
     let Some((recorder, path)) = recorder.zip(args.record.as_deref()) else { return Ok(()) };
     let counters = Arc::clone(recorder.counters());
     drop(recorder);
-    if counters.failed.load(Relaxed) {
-        bail!("the recording {} is incomplete", path.display());
-    }
     let (frames, lost) = (counters.frames.load(Relaxed), counters.lost.load(Relaxed));
+    if counters.failed.load(Relaxed) {
+        bail!("the recording {} is incomplete: {lost} frames are lost", path.display());
+    }
     note(format_args!("recorded {frames} frames to {}, {lost} of them lost", path.display()));
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! Not for: clocks. An [`Instant`] that is relative becomes a time only when the command says from when.
 
 use downbeat_net::timing::MAX_ENSEMBLE;
-use downbeat_sync::{EnsembleTime, Span};
+use downbeat_sync::{EnsembleTime, MaxDrift, Span};
 use jiff::{SignedDuration, Timestamp};
 use std::net::IpAddr;
 
@@ -47,6 +47,15 @@ pub(crate) fn milliseconds(text: &str) -> Result<Span, String> {
     } else {
         Err("a minute at most, -60000 to 60000".to_owned())
     }
+}
+
+/// How much two crystals may differ in rate: `200ppm`.
+pub(crate) fn max_drift(text: &str) -> Result<MaxDrift, String> {
+    let number = text.trim().strip_suffix("ppm").map(str::trim_end);
+    let ppm: f64 = number
+        .and_then(|number| number.parse().ok())
+        .ok_or_else(|| "give parts per million, such as 200ppm".to_owned())?;
+    MaxDrift::from_ppm(ppm).ok_or_else(|| format!("more than 0ppm, {}ppm at most", MaxDrift::MOST_PPM))
 }
 
 /// `+200ms` from now, or a date and time of day with its offset from UTC as in RFC 3339.
@@ -100,6 +109,15 @@ mod tests {
         }
         for wrong in ["", "5ms", "nan", "inf", "60001"] {
             assert!(milliseconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_drift_is_above_0_and_has_its_unit() {
+        assert_eq!(max_drift("200ppm"), Ok(MaxDrift::default()));
+        assert_eq!(max_drift("0.5 ppm").map(MaxDrift::rate), Ok(0.5e-6));
+        for wrong in ["", "200", "200 us", "0ppm", "-5ppm", "nanppm", "1001ppm"] {
+            assert!(max_drift(wrong).is_err(), "{wrong}");
         }
     }
 

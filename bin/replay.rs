@@ -5,7 +5,7 @@
 use crate::args::ReplayArgs;
 use crate::output::Unread;
 use anyhow::{Context, bail};
-use downbeat_sync::{Estimator, Exchange, LocalTime, RateBelief, RemoteTime, Span};
+use downbeat_sync::{Estimator, Exchange, LocalTime, MaxDrift, RateBelief, RemoteTime, Span};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Write};
 
@@ -24,6 +24,7 @@ pub(crate) fn run(args: ReplayArgs) -> anyhow::Result<()> {
     let printed = replay(
         BufReader::with_capacity(1 << 16, file),
         BufWriter::with_capacity(1 << 16, io::stdout().lock()),
+        args.max_drift,
     );
     match printed {
         Err(error)
@@ -35,7 +36,7 @@ pub(crate) fn run(args: ReplayArgs) -> anyhow::Result<()> {
     }
 }
 
-fn replay(mut trace: impl BufRead, mut out: impl Write) -> anyhow::Result<()> {
+fn replay(mut trace: impl BufRead, mut out: impl Write, drift: MaxDrift) -> anyhow::Result<()> {
     let mut line = String::new();
     trace.read_line(&mut line)?;
     let header: Vec<&str> = line.trim().split(',').map(str::trim).collect();
@@ -45,7 +46,7 @@ fn replay(mut trace: impl BufRead, mut out: impl Write) -> anyhow::Result<()> {
     };
     let columns = [t1, t2, t3, t4];
     writeln!(out, "t4,offset,drift_ppm,sigma,bound")?;
-    let mut estimator = Estimator::new(RateBelief::default());
+    let mut estimator = Estimator::new(RateBelief::default()).within(drift);
     let mut number = 1;
     let mut first = None;
     let mut printed = Vec::new();
@@ -172,7 +173,7 @@ mod tests {
 
     fn replayed(trace: &str) -> Result<String, String> {
         let mut out = Vec::new();
-        replay(trace.as_bytes(), &mut out).map_err(|error| format!("{error:#}"))?;
+        replay(trace.as_bytes(), &mut out, MaxDrift::default()).map_err(|error| format!("{error:#}"))?;
         Ok(String::from_utf8(out).expect("it is text"))
     }
 

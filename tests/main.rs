@@ -3,15 +3,19 @@
 //! `make test` installs the peers; a test whose peer is missing fails and says so.
 
 mod accuracy;
+mod bounds;
 mod cli;
 mod clock;
 mod company;
+mod drivers;
 mod ensemble;
 mod ensemble_clients;
 mod groups;
 mod interfaces;
 mod interop;
+mod jumps;
 mod lab;
+mod late;
 mod layout;
 mod node;
 mod readme;
@@ -23,6 +27,10 @@ mod schedules;
 mod sealed;
 mod senders;
 
-/// Shared with the benchmarks: the random generator, and quantiles.
+/// Shared with the benchmarks: faults of a JACK server.
+#[cfg(feature = "jack")]
+#[path = "../benches/faults/mod.rs"]
+mod faults;
+/// The random generator, and quantiles.
 #[path = "../benches/report/mod.rs"]
 mod report;

@@ -1,5 +1,6 @@
 //! [`Engine`]: the node and scsynth as programs that are sent clicks.
 
+use crate::recorder::THRESHOLD;
 use crate::relay::netns::{Host, Net};
 use crate::report::peer;
 use crate::report::told::{self, Reading, Told};
@@ -11,6 +12,7 @@ use nix::unistd::Pid;
 use std::io::IoSlice;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -29,6 +31,8 @@ pub(crate) enum Kind {
     Node,
     /// A node that leads, even if it was there only a moment before the others.
     Leader,
+    /// A node on its virtual device, with blocks of so many frames, that records what it plays.
+    Virtual(u32),
     /// A node whose host's clocks are 1,234 s and 80 ppm off, and that follows the first engine.
     Follower,
     Scsynth,
@@ -39,6 +43,7 @@ impl Kind {
         match self {
             Kind::Node => "downbeat node",
             Kind::Leader => "downbeat node, leading",
+            Kind::Virtual(_) => "downbeat node, virtual device",
             Kind::Follower => "downbeat node, following",
             Kind::Scsynth => "scsynth OffsetOut",
         }
@@ -72,9 +77,15 @@ impl Engine {
         let address = place.address();
         let [host, port] = [address.ip().to_string(), address.port().to_string()];
         let mut command = match kind {
-            Kind::Node | Kind::Leader | Kind::Follower => {
+            Kind::Node | Kind::Leader | Kind::Virtual(_) | Kind::Follower => {
                 let mut command = place.command(env!("CARGO_BIN_EXE_downbeat"));
-                command.args(["node", "--host", "jack", "--onset", "frame", "--no-limiter"]);
+                command.args(["node", "--onset", "frame", "--no-limiter"]);
+                if let Kind::Virtual(block) = kind {
+                    command.args(["--host", "virtual", "--rate", "48000", "--buffer", &block.to_string()]);
+                    command.arg("--record").arg(recording());
+                } else {
+                    command.args(["--host", "jack"]);
+                }
                 command.args(["--bind", &host, "--port", &port, "--no-discovery"]);
                 match std::env::var_os(STATE) {
                     // To a clock that is off the card's rate is another one.
@@ -165,7 +176,9 @@ impl Engine {
         self.packet.clear();
         let mut bundle = BundleWriter::new(&mut self.packet, timetag);
         match self.kind {
-            Kind::Node | Kind::Leader | Kind::Follower => bundle.message("/click", [Arg::Float(1.0)]),
+            Kind::Node | Kind::Leader | Kind::Virtual(_) | Kind::Follower => {
+                bundle.message("/click", [Arg::Float(1.0)])
+            }
             Kind::Scsynth => {
                 self.synth += 1;
                 let synth = [Arg::from("click"), Arg::Int(self.synth), Arg::Int(0), Arg::Int(0)];
@@ -178,13 +191,29 @@ impl Engine {
     /// A click as soon as may be.
     pub(crate) fn click_now(&mut self) {
         match self.kind {
-            Kind::Node | Kind::Leader | Kind::Follower => self.send("/click", [Arg::Float(1.0)]),
+            Kind::Node | Kind::Leader | Kind::Virtual(_) | Kind::Follower => {
+                self.send("/click", [Arg::Float(1.0)])
+            }
             Kind::Scsynth => {
                 self.synth += 1;
                 let synth = self.synth;
                 self.send("/s_new", [Arg::from("click"), Arg::Int(synth), Arg::Int(0), Arg::Int(0)]);
             }
         }
+    }
+
+    /// Ends a node that records, and returns the frames at which it clicked.
+    pub(crate) fn recorded(self) -> Vec<u64> {
+        drop(self);
+        let file = recording();
+        let mut wav = hound::WavReader::open(&file).expect("it was written to its end");
+        let channels = usize::from(wav.spec().channels);
+        let first = wav.samples::<f32>().step_by(channels).enumerate();
+        let loud = first.filter(|(_, sample)| sample.as_ref().is_ok_and(|sample| sample.abs() > THRESHOLD));
+        let clicks = loud.map(|(frame, _)| frame as u64).collect();
+        // Where nothing was written there is nothing to remove.
+        let _ = std::fs::remove_file(&file);
+        clicks
     }
 
     /// Frees what has sounded, where that is needed.
@@ -217,6 +246,11 @@ impl Engine {
         // Answers to earlier questions.
         while self.answers() {}
     }
+}
+
+/// Where a virtual device records.
+fn recording() -> PathBuf {
+    peer::scratch(&format!("onset-{}.wav", std::process::id()))
 }
 
 impl Drop for Engine {

@@ -5,7 +5,7 @@
 //! The launches of one setting share a folder of state, which is empty for the first: that one is cold, the others know the
 //! card's rate from those before.
 //! Needs `jackd` (jackd2) and runs with `cargo bench --features jack --bench onset`; a block length or one of `immediate`,
-//! `xrun`, `two`, `follow`, `burst` behind `--` measures that one only. `follow` is on one host; `follow lan` and `follow
+//! `now`, `xrun`, `two`, `follow`, `burst` behind `--` measures that one only; `now 64` one block length of it. `follow` is on one host; `follow lan` and `follow
 //! wifi` have a network between the nodes and need root for it; a number of seconds may come behind each. Not for: real
 //! cards, whose connectors need a scope.
 
@@ -54,9 +54,65 @@ fn main() {
     if period.is_none() {
         rest(launches, only.as_deref());
     }
-    if only.as_ref().is_none_or(|only| only == "follow") {
-        followers(launches, only.is_some(), &words.collect::<Vec<_>>());
+    let more: Vec<String> = words.collect();
+    if only.as_ref().is_none_or(|only| only == "now") {
+        stamped_now(launches, more.first().and_then(|block| block.parse().ok()));
     }
+    if only.as_ref().is_none_or(|only| only == "follow") {
+        followers(launches, only.is_some(), &more);
+    }
+}
+
+/// Senders that stamp "now": their events come too late for that, and are to keep their rhythm all the same.
+fn stamped_now(launches: usize, only: Option<u32>) {
+    report::title(
+        "clicks stamped with the time at which they are sent, and clicks without a timetag in turn with them: standard \
+         deviation of the intervals from those at which they were sent, ms; each launch, and the median; of those that are \
+         unsure the sender was held up while it sent them",
+    );
+    let mut table = Table::new(&[
+        "engine",
+        "block",
+        "untimed",
+        "now",
+        "now, median",
+        "of untimed",
+        "lost",
+        "unsure",
+        "goal 2",
+    ]);
+    for period in [64, 256, 1024].into_iter().filter(|period| only.is_none_or(|only| only == *period)) {
+        let setting = Setting { period, busy: false };
+        let folder = peer::scratch(&format!("onset-state-now-{}", std::process::id()));
+        let runs: Vec<Vec<Row>> =
+            (0..launches).map(|_| measured(&setting, &format!("now {period}"), &folder)).collect();
+        let _ = std::fs::remove_dir_all(&folder);
+        for engine in engines(&runs) {
+            let of = |index: usize| -> Vec<f64> {
+                runs.iter().flatten().filter(|row| row.name == engine).map(|row| row.values[index]).collect()
+            };
+            let (untimed, now) = (of(0), of(1));
+            let [lost, unsure] = [2, 3].map(|index| of(index).iter().sum::<f64>());
+            let list =
+                |values: &[f64]| values.iter().map(|value| digits(*value)).collect::<Vec<_>>().join(" ");
+            let ratios: Vec<f64> = now.iter().zip(&untimed).map(|(now, untimed)| now / untimed).collect();
+            let ratio = median(&ratios);
+            let met = verdict(ratio <= 2.0 && lost == 0.0);
+            let cells = [
+                list(&untimed),
+                list(&now),
+                digits(median(&now)),
+                digits(ratio),
+                digits(lost),
+                digits(unsure),
+            ];
+            let mut row: Vec<&dyn std::fmt::Display> = vec![&engine, &period];
+            row.extend(cells.iter().map(|cell| cell as &dyn std::fmt::Display));
+            row.push(&met);
+            table.row(&row);
+        }
+    }
+    table.print();
 }
 
 fn onsets(launches: usize, only: Option<u32>) {

@@ -26,9 +26,10 @@ pub(crate) fn run(what: &str) {
         "xrun" => xrun(),
         "two" => two_nodes(200),
         "burst" => burst(2_000),
-        other => match other.strip_prefix("follow ") {
-            Some(how) => follow::run(how),
-            None => panic!("there is no measurement {other}"),
+        other => match other.split_once(' ') {
+            Some(("follow", how)) => follow::run(how),
+            Some(("now", block)) => stamped_now(block.parse().expect("it is a number of frames"), 150),
+            _ => panic!("there is no measurement {other}"),
         },
     }
 }
@@ -176,6 +177,83 @@ fn immediate(count: u32) {
         let lost = f64::from(count) - millis.len() as f64;
         print(kind.name(), &[median(&millis), quantile(&millis, 0.99), sd, lost]);
     }
+}
+
+/// Who was held up for longer while it sent a click does not know when it did (100 us).
+const UNSURE: Span = Span::from_micros(100);
+
+/// A click that was sent.
+struct Sent {
+    at: LocalTime,
+    /// With that for its timetag.
+    stamped: bool,
+    /// Until when.
+    until: LocalTime,
+}
+
+/// Clicks without a timetag and clicks that are stamped "now", in turn.
+fn stamped_now(block: u32, count: u32) {
+    let mut stage = Stage::set(&[Kind::Node, Kind::Scsynth]);
+    let sent = in_turn(stage.clock, &mut stage.engines, count);
+    let take = stage.recorder.stop();
+    let line = Line::new(&take.cycles);
+    for (input, (engine, sent)) in stage.engines.iter().zip(&sent).enumerate() {
+        let heard = take.clicks.iter().filter(|click| click.input == input);
+        let heard: Vec<LocalTime> = heard.filter_map(|click| line.at(click.frame)).collect();
+        print_rhythms(engine.kind, sent, &heard);
+    }
+    drop(stage.engines);
+
+    let kind = Kind::Virtual(block);
+    let Some(mut engine) = Engine::start(kind, Place::Here, None) else { return };
+    let sent = in_turn(stage.clock, std::slice::from_mut(&mut engine), count);
+    // The virtual device runs by the local clock itself; when it began nobody says, nor need know.
+    let frames = engine.recorded();
+    let (Some(began), Some(first)) = (sent[0].first(), frames.first()) else { return };
+    let heard: Vec<LocalTime> = frames.iter().map(|frame| began.at + self::frames(frame - first)).collect();
+    print_rhythms(kind, &sent[0], &heard);
+}
+
+/// Sends every engine so many clicks of either kind; what each was sent.
+fn in_turn(clock: Clock, engines: &mut [Engine], count: u32) -> Vec<Vec<Sent>> {
+    let mut sent: Vec<Vec<Sent>> = engines.iter().map(|_| Vec::new()).collect();
+    for (n, instant) in spaced(clock.now(), 2 * count, 100, &mut Random(7)).into_iter().enumerate() {
+        wait_until(clock, instant);
+        for (engine, sent) in engines.iter_mut().zip(&mut sent) {
+            let anchor = clock.anchor();
+            let stamped = n % 2 == 1;
+            if stamped {
+                engine.click_at(anchor.wall.bits())
+            } else {
+                engine.click_now()
+            }
+            sent.push(Sent { at: anchor.local, stamped, until: clock.now() });
+        }
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    sent
+}
+
+/// By how much intervals between clicks of one kind are off, of either kind: standard deviations (ms); how many were lost, and
+/// of how many the sender cannot say when it sent them, which are left out.
+fn print_rhythms(kind: Kind, sent: &[Sent], heard: &[LocalTime]) {
+    let (sure, unsure): (Vec<&Sent>, Vec<&Sent>) =
+        sent.iter().partition(|sent| sent.until - sent.at < UNSURE);
+    let mut lost = 0;
+    let mut rhythm = |stamped: bool| {
+        let ours = sure.iter().filter(|sent| sent.stamped == stamped);
+        let delays: Vec<Option<f64>> = ours
+            .map(|sent| {
+                let near = heard.iter().map(|heard| *heard - sent.at).filter(|delay| delay.abs() < NEAR);
+                near.min_by_key(|delay| delay.abs()).map(|delay| 1e3 * delay.as_secs_f64())
+            })
+            .collect();
+        lost += delays.iter().filter(|delay| delay.is_none()).count();
+        let off: Vec<f64> = delays.windows(2).filter_map(|pair| Some(pair[1]? - pair[0]?)).collect();
+        (off.iter().map(|off| off * off).sum::<f64>() / off.len() as f64).sqrt()
+    };
+    let values = [rhythm(false), rhythm(true)];
+    print(kind.name(), &[values[0], values[1], lost as f64, unsure.len() as f64]);
 }
 
 /// Stops the engine for 50 ms at the tenth second of a run of closely spaced clicks.

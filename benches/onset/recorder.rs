@@ -10,7 +10,7 @@ use jack::{
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Impulses above this are clicks.
-const THRESHOLD: f32 = 0.2;
+pub(crate) const THRESHOLD: f32 = 0.2;
 /// Room for the cycles of ten minutes at 64 frames, and for clicks; the callback must not allocate.
 const CYCLES: usize = 600 * 750;
 const CLICKS: usize = 100_000;

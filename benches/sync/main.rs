@@ -1,6 +1,6 @@
 //! How synchronous peers are: our estimator and the anchors' over simulated networks, and what ours costs.
 //!
-//! Everything but the cost is virtual time, from seeds, and comes out the same on every machine. `-- field`, `attack`, `day`, `card`,
+//! Everything but the cost is virtual time, from seeds, and comes out the same on every machine. `-- field`, `kinds`, `attack`, `day`, `card`,
 //! `company` or `cost` measures only that. Not for: the session on real sockets.
 
 mod card;
@@ -16,7 +16,7 @@ mod device;
 #[path = "../../tests/lab/ensemble.rs"]
 mod ensemble;
 
-use clock::{FIELD, Figures, HOSTILE, OURS, Profile, Scenario, Trial, goals};
+use clock::{Entry, FIELD, Figures, HOSTILE, KINDS, OURS, Profile, Scenario, Trial, goals};
 use report::{Table, digits, unless_quick, verdict};
 
 const DAY: f64 = 86_400.0;
@@ -31,8 +31,9 @@ fn main() {
         named.peek().is_none() || named.any(|arg| arg == room)
     };
     type Room = fn(u64, &mut Vec<String>);
-    let rooms: [(&str, Room); 6] = [
+    let rooms: [(&str, Room); 7] = [
         ("field", against_the_field),
+        ("kinds", of_all_kinds),
         ("attack", under_attack),
         ("day", for_a_day),
         ("card", card::measure),
@@ -96,6 +97,44 @@ fn against_the_field(seeds: u64, missed: &mut Vec<String>) {
                     .extend(figures.beyond(&goals(profile)).iter().map(|beyond| format!("{name}: {beyond}")));
             }
         }
+    }
+    table.print();
+}
+
+/// Lawful traces of all kinds, each of which fooled somebody.
+fn of_all_kinds(seeds: u64, missed: &mut Vec<String>) {
+    println!(
+        "\nlawful traces of all kinds: error after the first minute, hard bound; then p99 of the others on the same seeds"
+    );
+    let field: Vec<Entry> = std::iter::once(OURS).chain(FIELD).collect();
+    let mut head =
+        vec!["", "p50", "p99 (limit)", "worst", "% > 3 sigma", "% > bound", "bound", "false steps"];
+    head.extend(FIELD.iter().map(|entry| entry.name));
+    let mut table = Table::new(&head);
+    let only = std::env::var("KIND").unwrap_or_default();
+    for kind in KINDS.iter().filter(|kind| kind.scenario.name.contains(&only)) {
+        let entries = if only.is_empty() { &field[..] } else { &field[..1] };
+        let scenario = Scenario { seeds, ..kind.scenario };
+        let all = scenario.run_all(entries);
+        let (f, name) = (all[0], scenario.name);
+        let limits = Figures {
+            p99: kind.limit,
+            outside_bound: 0.0,
+            outside_sigma: if kind.is_seen { 0.3 } else { f64::INFINITY },
+            ..Figures::ANY
+        };
+        missed.extend(f.beyond(&limits).iter().map(|beyond| format!("{name}: {beyond}")));
+        let p99 = match kind.limit.is_finite() {
+            true => format!("{} ({}: {})", digits(f.p99), kind.limit, verdict(f.p99 <= kind.limit)),
+            false => digits(f.p99),
+        };
+        let cells = [f.worst, f.outside_sigma, f.outside_bound, f.bound, f.false_steps];
+        let cells: Vec<String> =
+            cells.into_iter().chain(all[1..].iter().map(|other| other.p99)).map(digits).collect();
+        let p50 = digits(f.p50);
+        let mut row: Vec<&dyn std::fmt::Display> = vec![&name, &p50, &p99];
+        row.extend(cells.iter().map(|cell| cell as &dyn std::fmt::Display));
+        table.row(&row);
     }
     table.print();
 }

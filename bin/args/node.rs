@@ -6,7 +6,7 @@ use crate::target::Target;
 use clap::{Args, ValueEnum};
 use downbeat_engine::LatePolicy;
 use downbeat_engine::device::Host;
-use downbeat_sync::{FollowWall, Span};
+use downbeat_sync::{FollowWall, MaxDrift, Span};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -46,6 +46,9 @@ pub(crate) struct NodeArgs {
     /// Keep the ensemble's time here, whoever else is there; elsewise the node that has been there longest keeps it
     #[arg(long, help_heading = "Ensemble")]
     pub(crate) leader: bool,
+    /// The most that the crystals of two hosts differ in rate: the hard bound of the clock assumes it
+    #[arg(long, value_name = "PPM", default_value = "200ppm", value_parser = quantity::max_drift, help_heading = "Ensemble")]
+    pub(crate) max_drift: MaxDrift,
     /// Do not look for other nodes in this network; --peer still names some
     #[arg(long, help_heading = "Ensemble")]
     pub(crate) no_discovery: bool,

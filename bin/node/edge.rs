@@ -5,22 +5,24 @@
 use super::rates::Rates;
 use crate::args::SimClock;
 use crate::group::Seat;
-use downbeat_engine::Disk;
 use downbeat_engine::device::{Device, DeviceState};
+use downbeat_engine::{Disk, RecordCounters};
 use downbeat_net::member::Heard;
-use downbeat_net::{ConnId, Endpoint, Handler, Hub, LoadRequest, Outgoing, Output, osc};
+use downbeat_net::{ConnId, Endpoint, Handler, Hub, LoadRequest, Outgoing, Output, Recording, osc};
 use downbeat_sync::{Clock, LocalTime, Span, WallAnchor};
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
-/// How often the device is looked at, for `/status` and for its number of channels; and the kernel asked whether its wall clock is
-/// right.
-const LOOK: Span = Span::from_millis(500);
+/// How often the device is looked at, for `/status` and for its number of channels, and the kernel asked whether its wall clock is
+/// right. Twice as often as its supervisor looks would be in vain.
+const LOOK: Span = Span::from_millis(100);
 /// How long the output fades when the node stops.
 const FADE: Span = Span::from_millis(20);
 
-/// See the module. Dropping it stops the device and the disk.
+/// The node without its sockets. Dropping it stops the device and the disk.
 pub(super) struct Edge {
     // Dropped first, so that the audio thread is gone before the ends of its rings are.
     device: Device,
@@ -40,6 +42,7 @@ pub(super) struct Edge {
     now: LocalTime,
     /// In a group at a router, if that is wanted.
     seat: Option<Seat>,
+    recording: Option<Arc<RecordCounters>>,
     /// Writes the rest when it is dropped, after the device.
     rates: Option<Rates>,
 }
@@ -72,8 +75,14 @@ impl Edge {
             sim,
             now,
             seat,
+            recording: None,
             rates,
         }
+    }
+
+    /// The same, but it says how this recording goes.
+    pub(super) fn recording(self, recording: Option<Arc<RecordCounters>>) -> Edge {
+        Edge { recording, ..self }
     }
 
     pub(super) fn device(&self) -> &Device {
@@ -93,6 +102,12 @@ impl Edge {
         }
     }
 
+    /// Stops the device. Returns whether its driver came back, and all the rest, to be dropped.
+    pub(super) fn stop_device(self) -> (bool, impl Sized) {
+        let Edge { device, disk, hub, seat, rates, .. } = self;
+        (device.close(), (disk, hub, seat, rates))
+    }
+
     fn order(&mut self, request: LoadRequest) {
         self.tickets += 1;
         match self.disk.load(&request.name, Some(&request.file), self.tickets) {
@@ -107,6 +122,11 @@ impl Edge {
         }
         self.next_look = now.local + LOOK;
         self.synchronised = self.clock.is_synchronised();
+        if let Some(counters) = &self.recording {
+            let RecordCounters { frames, lost, failed } = &**counters;
+            let (frames, lost, failed) = (frames.load(Relaxed), lost.load(Relaxed), failed.load(Relaxed));
+            self.hub.set_recording(Recording { frames, lost, failed });
+        }
         let state = self.device.state();
         if let Some(rates) = &mut self.rates {
             rates.note_card(now, &state);
@@ -163,6 +183,9 @@ impl Handler for Edge {
             if let Some(request) = self.loading.remove(&loaded.ticket) {
                 self.hub.loaded(&request, loaded.clip.map_err(|why| why.to_string()));
             }
+        }
+        while let Some(failure) = self.disk.failed() {
+            self.hub.stream_failed(&failure);
         }
         self.watch_device(now);
         if let Some(seat) = &mut self.seat {

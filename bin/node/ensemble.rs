@@ -42,6 +42,7 @@ pub(super) fn find(
         peers,
         follow: args.timescale.into(),
         beliefs: state.map_or(Vec::new(), |state| hosts::recall(state, now)),
+        max_drift: args.max_drift,
     };
     // Who listens on this host only wants no company from elsewhere.
     let is_private = args.bind.is_some_and(|address| address.is_loopback());

@@ -4,7 +4,7 @@
 //! streams are open. Not for: recording, which has a thread of its own, so that a slow card cannot starve the streams.
 
 use crate::clip::Clip;
-use crate::feeder::Feeder;
+use crate::feeder::{Feeder, StreamFailure};
 use crate::folder::{LoadError, SampleFolder};
 use crate::shelf::Shelf;
 use crate::wav::ClipConfig;
@@ -49,6 +49,7 @@ pub struct Disk {
     /// `None` only while it is dropped.
     orders: Option<SyncSender<Order>>,
     loaded: Receiver<Loaded>,
+    failed: Receiver<StreamFailure>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -99,6 +100,11 @@ impl Disk {
         loaded
     }
 
+    /// The next stream whose file could not be read on, if there is one.
+    pub fn failed(&self) -> Option<StreamFailure> {
+        self.failed.try_recv().ok()
+    }
+
     fn unpark(&self) {
         if let Some(thread) = &self.thread {
             thread.thread().unpark();
@@ -133,6 +139,7 @@ struct DiskWorker<W> {
     config: ClipConfig,
     orders: Receiver<Order>,
     loaded: SyncSender<Loaded>,
+    failed: SyncSender<StreamFailure>,
     /// Found no room yet.
     unsent: Option<Loaded>,
     wake: W,
@@ -147,7 +154,8 @@ fn disk<W: Fn()>(
 ) -> (Disk, DiskWorker<W>) {
     let (orders_in, orders_out) = sync_channel(MAX_ORDERS);
     let (loaded_in, loaded_out) = sync_channel(MAX_ORDERS);
-    let disk = Disk { orders: Some(orders_in), loaded: loaded_out, thread: None };
+    let (failed_in, failed_out) = sync_channel(MAX_ORDERS);
+    let disk = Disk { orders: Some(orders_in), loaded: loaded_out, failed: failed_out, thread: None };
     let orders = orders_out;
     (
         disk,
@@ -158,6 +166,7 @@ fn disk<W: Fn()>(
             config,
             orders,
             loaded: loaded_in,
+            failed: failed_in,
             unsent: None,
             wake,
         },
@@ -167,7 +176,14 @@ fn disk<W: Fn()>(
 impl<W: Fn()> DiskWorker<W> {
     /// Streams first; when all are full, one request to load.
     fn step(&mut self) -> Next {
-        if self.feeder.step() {
+        let more = self.feeder.step();
+        while let Some(failure) = self.feeder.failure() {
+            // What finds no room was said and counted.
+            if self.failed.try_send(failure).is_ok() {
+                (self.wake)();
+            }
+        }
+        if more {
             return Next::Now;
         }
         if let Some(loaded) = self.unsent.take() {

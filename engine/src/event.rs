@@ -40,12 +40,13 @@ impl When {
         When { timetag: NONE, arrival: some(arrival.ticks()) }
     }
 
-    /// At this time of the ensemble's clock, whenever it arrived: what a program plans itself is held to no arrival.
+    /// At this room time (the ensemble's time, but for jumps of it that were announced, which move nothing that waits), whenever it
+    /// arrived: what a program plans itself is held to no arrival.
     pub const fn at(due: EnsembleTime) -> When {
         When { timetag: some(due.bits()), arrival: NONE }
     }
 
-    /// At this time of the ensemble's clock; it arrived at this local time.
+    /// At this room time; it arrived at this local time.
     pub const fn stamped(due: EnsembleTime, arrival: LocalTime) -> When {
         When { timetag: some(due.bits()), arrival: some(arrival.ticks()) }
     }
@@ -58,7 +59,7 @@ impl When {
         }
     }
 
-    /// The instant it names; `None` if it means "at once".
+    /// The instant it names, in room time; `None` if it means "at once".
     pub const fn timetag(self) -> Option<EnsembleTime> {
         match self.timetag {
             NONE => None,

@@ -3,12 +3,15 @@
 //! Not for: the thread around it (`disk`), reading what it fills (`stream`).
 
 use crate::clip::Clip;
+use crate::event::Origin;
 use crate::report::count;
 use crate::stream::{Request, StreamCounters};
 use crate::wav::{WavError, WavFile};
 use ringbuf::HeapProd;
 use ringbuf::traits::{Observer, Producer};
 use rtrb::Consumer;
+use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -21,6 +24,21 @@ pub struct Feeder {
     requests: Consumer<Request>,
     counters: Arc<StreamCounters>,
     planar: [Vec<f32>; 2],
+    failures: VecDeque<StreamFailure>,
+}
+
+/// Failures that are kept until somebody asks; more are counted only.
+const FAILURES: usize = 64;
+
+/// A stream whose file could not be read on: the rest of it is silent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamFailure {
+    /// Who started it.
+    pub asked: Origin,
+    /// The file's name.
+    pub file: String,
+    /// Why.
+    pub why: String,
 }
 
 /// One stream's rings and what flows into them.
@@ -31,8 +49,11 @@ pub(crate) struct Inlet {
 }
 
 struct Feed {
-    /// `None` once it failed: the stream goes on in silence.
+    /// `None` once it failed: nothing more comes, and the stream starves.
     file: Option<WavFile>,
+    name: String,
+    asked: Origin,
+    failure: Option<StreamFailure>,
     channels: usize,
     frames: u64,
     looped: bool,
@@ -46,7 +67,7 @@ impl Feeder {
         requests: Consumer<Request>,
         counters: Arc<StreamCounters>,
     ) -> Feeder {
-        Feeder { inlets, requests, counters, planar: [Vec::new(), Vec::new()] }
+        Feeder { inlets, requests, counters, planar: [Vec::new(), Vec::new()], failures: VecDeque::new() }
     }
 
     /// Opens and closes what was asked for, then reads one piece for the stream that needs it most; `true` if more could
@@ -57,9 +78,15 @@ impl Feeder {
         self.answer();
         let neediest = self.inlets.iter_mut().max_by_key(|inlet| inlet.wants());
         if let Some(inlet) = neediest.filter(|inlet| inlet.wants() > 0) {
-            inlet.fill(&mut self.planar, &self.counters);
+            inlet.fill(&mut self.planar);
+            self.note_failures();
         }
         self.inlets.iter().any(|inlet| inlet.wants() > 0)
+    }
+
+    /// The next stream that failed, if any did since last asked.
+    pub fn failure(&mut self) -> Option<StreamFailure> {
+        self.failures.pop_front()
     }
 
     /// Whether a stream is open.
@@ -67,11 +94,22 @@ impl Feeder {
         self.inlets.iter().any(|inlet| inlet.feed.is_some())
     }
 
+    fn note_failures(&mut self) {
+        for inlet in &mut self.inlets {
+            let Some(failure) = inlet.feed.as_mut().and_then(|feed| feed.failure.take()) else { continue };
+            count(&self.counters.failed);
+            tracing::warn!("{}: {}; the rest of it is silent", failure.file, failure.why);
+            if self.failures.len() < FAILURES {
+                self.failures.push_back(failure);
+            }
+        }
+    }
+
     fn answer(&mut self) {
         while let Ok(request) = self.requests.pop() {
             match request {
-                Request::Open { slot, clip, from, looped } => {
-                    self.inlets[slot].feed = Some(Feed::new(&clip, from, looped, &self.counters));
+                Request::Open { slot, clip, from, looped, asked } => {
+                    self.inlets[slot].feed = Some(Feed::new(&clip, from, looped, asked));
                     self.counters.open.fetch_add(1, Ordering::Relaxed);
                 }
                 Request::Close { slot, clip, generation } => {
@@ -83,6 +121,7 @@ impl Feeder {
                     inlet.closed.store(generation, Ordering::Release);
                 }
             }
+            self.note_failures();
         }
     }
 }
@@ -99,9 +138,9 @@ impl Inlet {
         if feed.piece() > 0 && vacant >= feed.piece() { vacant } else { 0 }
     }
 
-    fn fill(&mut self, planar: &mut [Vec<f32>; 2], counters: &StreamCounters) {
+    fn fill(&mut self, planar: &mut [Vec<f32>; 2]) {
         let Some(feed) = &mut self.feed else { return };
-        feed.read(planar, counters);
+        feed.read(planar);
         for (ring, frames) in self.rings[..feed.channels].iter_mut().zip(planar) {
             ring.push_slice(frames);
         }
@@ -109,28 +148,43 @@ impl Inlet {
 }
 
 impl Feed {
-    fn new(clip: &Clip, from: u64, looped: bool, counters: &StreamCounters) -> Feed {
+    fn new(clip: &Clip, from: u64, looped: bool, asked: Origin) -> Feed {
         let next = if looped { from % clip.frames().max(1) } else { from };
-        let mut feed = Feed { file: None, channels: clip.channels(), frames: clip.frames(), looped, next };
+        let name = clip.rest().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+        let mut feed = Feed {
+            file: None,
+            name,
+            asked,
+            failure: None,
+            channels: clip.channels(),
+            frames: clip.frames(),
+            looped,
+            next,
+        };
         match open(clip) {
             Ok(file) => feed.file = Some(file),
-            Err(error) => feed.fail(&error, counters),
+            Err(error) => feed.fail(&error),
         }
         feed
     }
 
     /// How many frames are read next; 0 at the end.
     fn piece(&self) -> usize {
+        if self.file.is_none() {
+            return 0;
+        }
         self.frames.saturating_sub(self.next).min(PIECE as u64) as usize
     }
 
-    fn read(&mut self, planar: &mut [Vec<f32>; 2], counters: &StreamCounters) {
+    fn read(&mut self, planar: &mut [Vec<f32>; 2]) {
         let frames = self.piece();
         planar.iter_mut().for_each(Vec::clear);
         if let Some(file) = &mut self.file
             && let Err(error) = file.read(self.next, frames, planar)
         {
-            self.fail(&error, counters);
+            self.fail(&error);
+            planar.iter_mut().for_each(Vec::clear);
+            return;
         }
         planar.iter_mut().for_each(|channel| channel.resize(frames, 0.0));
         self.next += frames as u64;
@@ -139,10 +193,10 @@ impl Feed {
         }
     }
 
-    fn fail(&mut self, error: &WavError, counters: &StreamCounters) {
+    fn fail(&mut self, error: &WavError) {
         self.file = None;
-        count(&counters.failed);
-        tracing::warn!(%error, "a stream goes on in silence");
+        self.failure =
+            Some(StreamFailure { asked: self.asked, file: self.name.clone(), why: error.to_string() });
     }
 }
 

@@ -10,13 +10,15 @@
 //!
 //! Everything but `device`, `disk`, `feeder`, `folder`, `recorder`, `wav` and `wav_out` is pure: it takes a map of
 //! frames to time and a slice.
-#![forbid(unsafe_code)]
+// Not `forbid`, for one method that a foreign trait declares unsafe.
+#![deny(unsafe_code)]
 
 mod agenda;
 mod blep;
 mod clip;
 pub mod device;
 mod disk;
+mod drain;
 mod driver;
 mod envelope;
 mod event;
@@ -58,7 +60,7 @@ pub use event::{
     Action, DEFAULT_RELEASE, Event, Instrument as InstrumentEvent, LatePolicy, MAX_ARGS, Origin, Param, Play,
     Target, Tone, VoiceId, VoiceShape, Wave, When,
 };
-pub use feeder::Feeder;
+pub use feeder::{Feeder, StreamFailure};
 pub use folder::{LoadError, Sample, SampleFolder};
 pub use follow::Follow;
 pub use interp::{Interp, LEAD};

@@ -20,6 +20,8 @@ const RING_SECONDS: usize = 4;
 const GAPS: usize = 64;
 /// Between two looks at the ring.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Least time between two lines about lost frames (s of sound).
+const TELL_EVERY: u64 = 10;
 /// Samples written at once.
 const PIECE: usize = 16_384;
 
@@ -28,9 +30,10 @@ const PIECE: usize = 16_384;
 pub struct RecordCounters {
     /// Frames in the file, silence in place of lost ones included.
     pub frames: AtomicU64,
-    /// Frames that were lost because the disk was away for too long, or failed.
+    /// Frames that were lost: because the disk was away for too long, or failed, or the file was deleted, or because nobody
+    /// asked for them: the node or its device stood still, or the device had another rate.
     pub lost: AtomicU64,
-    /// The disk failed, and the recording ended there.
+    /// The disk failed or the file was deleted, and the recording ended there.
     pub failed: AtomicBool,
 }
 
@@ -117,6 +120,14 @@ impl Tap {
         self.pushed += frames;
     }
 
+    /// Leaves out frames that nobody rendered: they are silent in the file, and counted as lost.
+    ///
+    /// `RT:` wait-free.
+    pub fn skip(&mut self, frames: u64) {
+        self.missing += frames;
+        self.counters.lost.fetch_add(frames, Ordering::Relaxed);
+    }
+
     /// How many channels a frame has.
     pub fn channels(&self) -> usize {
         self.channels
@@ -144,6 +155,10 @@ struct Scribe {
     out: Option<WavOut>,
     path: PathBuf,
     piece: Vec<f32>,
+    /// Lost frames nobody was told of, and after how many frames the next line about them may come.
+    untold: u64,
+    quiet_until: u64,
+    rate: u32,
     counters: Arc<RecordCounters>,
 }
 
@@ -170,6 +185,9 @@ fn record(path: &Path, channels: u16, rate: u32) -> io::Result<(Tap, Scribe)> {
         out: Some(out),
         path: path.to_owned(),
         piece: Vec::new(),
+        untold: 0,
+        quiet_until: 0,
+        rate,
         counters,
     };
     Ok((tap, scribe))
@@ -185,7 +203,10 @@ impl Scribe {
             if gap.after == self.taken {
                 let _ = self.gaps.pop();
                 // If it fails: these were counted as lost when they were.
-                self.write(gap.frames, |out| out.write_silence(gap.frames));
+                if self.write(gap.frames, |out| out.write_silence(gap.frames)) {
+                    self.untold += gap.frames;
+                    self.tell();
+                }
                 return true;
             }
             frames = frames.min(gap.after - self.taken);
@@ -203,24 +224,47 @@ impl Scribe {
 
     fn write(&mut self, frames: u64, write: impl FnOnce(&mut WavOut) -> io::Result<()>) -> bool {
         let Some(out) = &mut self.out else { return false };
+        let before = out.frames();
         if let Err(error) = write(out) {
-            self.fail(&error);
+            self.out = None;
+            self.fail(&error, before);
             return false;
         }
         self.counters.frames.fetch_add(frames, Ordering::Relaxed);
         true
     }
 
+    /// Says what was lost: at once, then at most once in [`TELL_EVERY`] seconds of sound.
+    fn tell(&mut self) {
+        if self.untold == 0 || self.taken < self.quiet_until {
+            return;
+        }
+        self.quiet_until = self.taken + TELL_EVERY * u64::from(self.rate);
+        let frames = std::mem::take(&mut self.untold);
+        let seconds = frames as f64 / f64::from(self.rate);
+        let file = self.path.display();
+        tracing::warn!("the recording {file} lacks {frames} frames ({seconds:.3} s), silent in the file");
+    }
+
     fn finish(mut self) {
-        if let Some(out) = self.out.take()
-            && let Err(error) = out.finish()
-        {
-            self.fail(&error);
+        self.quiet_until = 0;
+        self.tell();
+        let Some(out) = self.out.take() else { return };
+        let frames = out.frames();
+        if let Err(error) = out.finish() {
+            self.fail(&error, frames);
         }
     }
 
-    fn fail(&mut self, error: &io::Error) {
-        self.out = None;
+    /// Ends the recording, whose file has so many frames.
+    fn fail(&mut self, error: &io::Error, frames: u64) {
+        if error.kind() == io::ErrorKind::NotFound {
+            // There is no file any more.
+            self.counters
+                .frames
+                .fetch_sub(frames.min(self.counters.frames.load(Ordering::Relaxed)), Ordering::Relaxed);
+            self.counters.lost.fetch_add(frames, Ordering::Relaxed);
+        }
         self.counters.failed.store(true, Ordering::Relaxed);
         tracing::error!(file = %self.path.display(), %error, "the recording ends here");
     }
@@ -268,7 +312,8 @@ mod tests {
         let (mut tap, mut scribe) = record(&path, 1, RATE).unwrap();
         tap.push(&[0.5; 100]);
         while scribe.step() {}
-        scribe.fail(&io::ErrorKind::StorageFull.into());
+        scribe.out = None;
+        scribe.fail(&io::ErrorKind::StorageFull.into(), 100);
         for _ in 0..50 {
             tap.push(&[0.5; 100]);
         }
@@ -279,6 +324,58 @@ mod tests {
         assert_eq!(tap.counters.frames.load(Ordering::Relaxed), 100);
         assert!(tap.counters.failed.load(Ordering::Relaxed));
         assert_eq!(read_wav(&path), [[0.5; 100]]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_is_deleted_ends_the_recording_and_all_of_it_is_lost() {
+        let scratch = Scratch::new("deleted");
+        let path = scratch.path("out.wav");
+        let (mut tap, mut scribe) = record(&path, 1, RATE).unwrap();
+        let mut push = |scribe: &mut Scribe| {
+            tap.push(&[0.5; RATE as usize]);
+            while scribe.step() {}
+        };
+        push(&mut scribe);
+        let counters = Arc::clone(&scribe.counters);
+        let counted = || (counters.frames.load(Ordering::Relaxed), counters.lost.load(Ordering::Relaxed));
+        assert_eq!(counted(), (u64::from(RATE), 0));
+        std::fs::remove_file(&path).unwrap();
+        push(&mut scribe);
+        assert_eq!(counted(), (0, 2 * u64::from(RATE)));
+        assert!(counters.failed.load(Ordering::Relaxed));
+        push(&mut scribe);
+        scribe.finish();
+        assert_eq!(counted(), (0, 3 * u64::from(RATE)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_deleted_in_the_last_moment_is_lost_too() {
+        let scratch = Scratch::new("deleted-last");
+        let path = scratch.path("out.wav");
+        let (mut tap, mut scribe) = record(&path, 1, RATE).unwrap();
+        tap.push(&[0.5; 30]);
+        while scribe.step() {}
+        std::fs::remove_file(&path).unwrap();
+        let counters = Arc::clone(&scribe.counters);
+        scribe.finish();
+        assert_eq!(counters.lost.load(Ordering::Relaxed), 30);
+        assert!(counters.failed.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn frames_that_nobody_rendered_are_silent_and_counted() {
+        let scratch = Scratch::new("skipped");
+        let path = scratch.path("out.wav");
+        let (mut tap, mut scribe) = record(&path, 1, RATE).unwrap();
+        tap.push(&[0.5; 10]);
+        tap.skip(600);
+        tap.push(&[0.25; 10]);
+        while scribe.step() {}
+        assert_eq!(scribe.counters.lost.load(Ordering::Relaxed), 600);
+        scribe.finish();
+        assert_eq!(read_wav(&path)[0], [[0.5; 10].as_slice(), &[0.0; 600], &[0.25; 10]].concat());
     }
 
     proptest! {

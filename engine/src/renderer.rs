@@ -3,9 +3,10 @@
 //! Not for: devices or clocks. It is given a line from frames to local time and a slice to fill, so it renders the same
 //! offline, in a test or in a sound card's callback.
 
-use crate::event::{Action, Event, LatePolicy, Param, Target};
+use crate::drain::Drain;
+use crate::event::{Action, Event, LatePolicy, Origin, Param, Target};
 use crate::follow::{Follow, Pulse};
-use crate::lane::{Garbage, MAX_CLIPS, Stage, Supply};
+use crate::lane::{Garbage, MAX_CLIPS, Published, Stage, Supply};
 use crate::limiter::Limiter;
 use crate::ramp::Ramp;
 use crate::report::{Report, count};
@@ -41,7 +42,9 @@ const EDGE: f64 = 1.0;
 pub struct Renderer {
     stage: Stage,
     settings: Settings,
+    /// Local to room time, and from there to that of all nodes.
     estimate: ClockEstimate,
+    to_common: Span,
     schedule: Schedule,
     clips: ClipTable,
     streams: Streams,
@@ -66,6 +69,7 @@ impl Renderer {
         let rate = f64::from(settings.rate);
         Renderer {
             estimate,
+            to_common: Span::ZERO,
             schedule: Schedule::new(settings.agenda, settings.onset, settings.rate, &estimate),
             clips: ClipTable::new(MAX_CLIPS),
             streams,
@@ -151,15 +155,12 @@ impl Renderer {
         {
             self.take(supply);
         }
-        while let Ok(estimate) = self.stage.estimates.pop() {
-            self.pulse.change(&self.estimate, &estimate, now);
-            self.estimate = estimate;
+        while let Ok(Published { line, to_common }) = self.stage.estimates.pop() {
+            self.pulse.change(&self.estimate, &line, now);
+            (self.estimate, self.to_common) = (line, to_common);
         }
-        let mut budget = self.settings.drain;
-        while budget > 0
-            && let Ok(event) = self.stage.events.pop()
-        {
-            budget -= 1;
+        let mut drain = Drain::new(self.settings.drain);
+        while let Some(event) = drain.take(&mut self.stage.events) {
             count(&self.stage.counters.events);
             let immediate = event.when.timetag().is_none();
             let event = match self.settings.immediate {
@@ -169,9 +170,13 @@ impl Renderer {
             };
             match event.action {
                 // These two act on what waits, so they do not wait behind it themselves.
-                Action::Panic if immediate => self.panic(),
+                Action::Panic if immediate => {
+                    self.panic();
+                    count(&self.stage.counters.played);
+                }
                 Action::Cancel(id) if immediate => {
-                    budget = budget.saturating_sub(self.schedule.len() / LOOKS_PER_EVENT);
+                    count(&self.stage.counters.played);
+                    drain.charge(self.schedule.len() / LOOKS_PER_EVENT);
                     self.cancel(&event, id);
                 }
                 _ if self.schedule.push(event, self.lead(&event.action)) => {}
@@ -296,7 +301,7 @@ impl Renderer {
             }
         }
         let seed = match placed.event.when.timetag() {
-            Some(due) => due.bits(),
+            Some(due) => (due + self.to_common).bits(),
             // No two nodes get it at one instant, so no two could agree on it.
             None => placed.event.when.arrival().map_or(0, LocalTime::ticks),
         };
@@ -310,7 +315,9 @@ impl Renderer {
         // By instants, not by the frames a change rounds to; what comes late happens now.
         let born = Born { position: placed.position, seq: placed.seq };
         self.voices.leave_unmixed((at - first) as usize - self.mixed);
-        self.act(&placed.event, start, born, (at - first) as usize);
+        let is_carried_out = self.act(&placed.event, start, born, (at - first) as usize);
+        let counters = &self.stage.counters;
+        count(if is_carried_out { &counters.played } else { &counters.dropped });
     }
 
     /// Counts and reports an event that is late by so much; tells what becomes of it.
@@ -325,17 +332,14 @@ impl Renderer {
         policy
     }
 
-    fn act(&mut self, event: &Event, start: Start, born: Born, frame: usize) {
+    /// Carries an event out. `false` if what it wants to sound is not there any more.
+    fn act(&mut self, event: &Event, start: Start, born: Born, frame: usize) -> bool {
         let rate = start.rate as f32;
         let in_frames = |seconds: f32| (seconds * rate).round() as u32;
         match event.action {
-            Action::Play(play) => self.play(&play, start, born),
+            Action::Play(play) => return self.play(&play, event.from, start, born),
             Action::Tone(tone) => self.voices.start_tone(&tone, start, born),
-            Action::Instrument(instrument) => {
-                if !self.voices.start_instrument(&instrument, start, born) {
-                    count(&self.stage.counters.dropped);
-                }
-            }
+            Action::Instrument(instrument) => return self.voices.start_instrument(&instrument, start, born),
             // One frame is all there is to trim.
             Action::Click { .. } if start.skip > 0.0 => {}
             Action::Click { gain } => {
@@ -361,27 +365,34 @@ impl Renderer {
                 self.mute.head_for(f64::from(u8::from(!on)), in_frames(seconds))
             }
         }
+        true
     }
 
-    fn play(&mut self, play: &crate::Play, start: Start, born: Born) {
-        let Some(clip) = self.clips.get(play.clip) else {
-            // It was freed after the event was sent.
-            return count(&self.stage.counters.dropped);
-        };
-        let reader = clip
-            .rest()
-            .and_then(|_| self.streams.open(clip, self.voices.stream_from(play, clip, &start), play.looped));
+    /// Starts a clip. `false` if it was freed after the event was sent.
+    fn play(&mut self, play: &crate::Play, from: Origin, start: Start, born: Born) -> bool {
+        let Some(clip) = self.clips.get(play.clip) else { return false };
+        let reader = clip.rest().and_then(|_| {
+            self.streams.open(clip, self.voices.stream_from(play, clip, &start), play.looped, from)
+        });
         self.voices.start_play(play, Arc::clone(clip), reader, start, born);
+        true
     }
 
     fn panic(&mut self) {
-        self.schedule.cancel(None);
+        self.withdraw(None);
         self.voices.panic();
     }
 
     fn cancel(&mut self, event: &Event, id: Option<crate::VoiceId>) {
-        let count = self.schedule.cancel(id) + self.voices.withdraw(id.map_or(Target::All, Target::Voice));
+        let count = self.withdraw(id) + self.voices.withdraw(id.map_or(Target::All, Target::Voice));
         self.report(Report::Cancelled { from: event.from, count: count as u32 });
+    }
+
+    /// Forgets events that wait (of this id, or all); how many.
+    fn withdraw(&mut self, id: Option<crate::VoiceId>) -> usize {
+        let count = self.schedule.cancel(id);
+        self.stage.counters.cancelled.fetch_add(count as u64, Relaxed);
+        count
     }
 
     fn report(&mut self, report: Report) {

@@ -45,6 +45,12 @@ pub const LATENESS_BINS: usize = 16;
 pub struct Counters {
     /// Events drained from the ring.
     pub events: AtomicU64,
+    /// Events that were carried out, in time or late.
+    pub played: AtomicU64,
+    /// Those of them that were carried out on the virtual device: nobody heard them.
+    pub unheard: AtomicU64,
+    /// Scheduled events that were withdrawn by a cancel or a panic.
+    pub cancelled: AtomicU64,
     /// Events that were placed after their timetag, whatever became of them.
     pub late: AtomicU64,
     /// Late events that were dropped by policy.

@@ -32,7 +32,8 @@ pub struct Settings {
     pub voices: usize,
     /// Events that can wait.
     pub agenda: usize,
-    /// Events taken from the ring per block, so that a flood cannot starve the sound; the rest waits a block.
+    /// Events taken from the ring per block, so that a flood cannot starve the sound; the rest waits a block. Up to as many
+    /// more are taken where a packet would be torn.
     pub drain: usize,
     /// What becomes of late events that do not say themselves.
     pub late: LatePolicy,

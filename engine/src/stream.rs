@@ -12,6 +12,7 @@
 //! Not for: reading files (`wav`, `feeder`), interpolating (`sampler`).
 
 use crate::clip::{Clip, GUARD};
+use crate::event::Origin;
 use crate::feeder::{Feeder, Inlet, PIECE};
 use crate::report::count;
 use ringbuf::traits::{Consumer, Observer, Split};
@@ -48,7 +49,7 @@ impl Default for StreamConfig {
 pub struct StreamCounters {
     /// Streams refused because all were busy.
     pub refused: AtomicU64,
-    /// Streams that ended in silence because their file could not be read or was no longer the one that was loaded.
+    /// Streams that starve to their end because their file could not be read or was no longer the one that was loaded.
     pub failed: AtomicU64,
     /// Streams open now.
     pub open: AtomicU32,
@@ -96,7 +97,7 @@ fn pair(slot: usize, ring_frames: usize) -> (Box<StreamReader>, Inlet) {
 /// What the audio thread asks of the feeder. Clips travel with it, so that they are never dropped by the audio thread.
 pub(crate) enum Request {
     /// Fill this slot's rings with the clip, from this frame on.
-    Open { slot: usize, clip: Arc<Clip>, from: u64, looped: bool },
+    Open { slot: usize, clip: Arc<Clip>, from: u64, looped: bool, asked: Origin },
     /// Stop filling, let go of the clip and acknowledge with this generation.
     Close { slot: usize, clip: Arc<Clip>, generation: u32 },
 }
@@ -123,12 +124,18 @@ impl Streams {
         }
     }
 
-    /// Starts streaming `clip` from frame `from` of it (looped: of its endless repetition) on.
+    /// Starts streaming `clip` from frame `from` of it (looped: of its endless repetition) on, for the sender who asked.
     ///
     /// Call it ahead of the onset when `from` lies beyond the clip's head: those frames come from the disk first.
     /// `None` if the clip is all in memory; and, counted, if all streams are busy. `RT:` wait-free; looks at every stream
     /// being closed.
-    pub fn open(&mut self, clip: &Arc<Clip>, from: u64, looped: bool) -> Option<Box<StreamReader>> {
+    pub fn open(
+        &mut self,
+        clip: &Arc<Clip>,
+        from: u64,
+        looped: bool,
+        asked: Origin,
+    ) -> Option<Box<StreamReader>> {
         clip.rest()?;
         self.reclaim();
         let Some(mut reader) = self.free.pop() else {
@@ -136,7 +143,8 @@ impl Streams {
             return None;
         };
         let ring_front = from.max(clip.head_frames() as u64);
-        let request = Request::Open { slot: reader.slot, clip: Arc::clone(clip), from: ring_front, looped };
+        let request =
+            Request::Open { slot: reader.slot, clip: Arc::clone(clip), from: ring_front, looped, asked };
         if self.requests.push(request).is_err() {
             count(&self.counters.refused);
             self.free.push(reader);

@@ -16,6 +16,8 @@ pub struct WavOut {
     path: PathBuf,
     spec: WavSpec,
     writer: WavWriter<BufWriter<File>>,
+    /// The same file, to be looked at.
+    file: File,
     /// Which of the files this is, from 1 on.
     part: u32,
     /// Frames in this file, and how many of them no header speaks of yet.
@@ -35,10 +37,18 @@ impl WavOut {
         }
         let spec =
             WavSpec { channels, sample_rate: rate, bits_per_sample: 32, sample_format: SampleFormat::Float };
-        let writer = WavWriter::create(path, spec).map_err(io_error)?;
+        let (writer, file) = create(path, spec)?;
         let max_frames = MAX_BYTES / (4 * u64::from(channels));
-        let mut out =
-            WavOut { path: path.to_owned(), spec, writer, part: 1, frames: 0, unflushed: 0, max_frames };
+        let mut out = WavOut {
+            path: path.to_owned(),
+            spec,
+            writer,
+            file,
+            part: 1,
+            frames: 0,
+            unflushed: 0,
+            max_frames,
+        };
         out.flush()?;
         Ok(out)
     }
@@ -47,7 +57,8 @@ impl WavOut {
     /// so that a process that is killed loses at most that second.
     ///
     /// # Errors
-    /// If the disk is full or gone. What was written before stays readable.
+    /// If the disk is full or gone: what was written before stays readable. `NotFound` if the file was deleted, as is found out within
+    /// a second of sound: all of it is lost then.
     pub fn write(&mut self, interleaved: &[f32]) -> io::Result<()> {
         for frame in interleaved.chunks_exact(usize::from(self.spec.channels)) {
             self.push(frame.iter().copied())?;
@@ -67,8 +78,14 @@ impl WavOut {
     ///
     /// # Errors
     /// If the disk is full or gone.
-    pub fn finish(self) -> io::Result<()> {
+    pub fn finish(mut self) -> io::Result<()> {
+        self.flush()?;
         self.writer.finalize().map_err(io_error)
+    }
+
+    /// Frames in the file that is written now.
+    pub fn frames(&self) -> u64 {
+        self.frames
     }
 
     fn push(&mut self, frame: impl Iterator<Item = f32>) -> io::Result<()> {
@@ -88,7 +105,11 @@ impl WavOut {
 
     fn flush(&mut self) -> io::Result<()> {
         self.unflushed = 0;
-        self.writer.flush().map_err(io_error)
+        self.writer.flush().map_err(io_error)?;
+        if is_deleted(&self.file)? {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the file was deleted"));
+        }
+        Ok(())
     }
 
     fn next_part(&mut self) -> io::Result<()> {
@@ -96,10 +117,30 @@ impl WavOut {
         self.part += 1;
         let path = part_path(&self.path, self.part);
         tracing::info!(file = %path.display(), "a WAV file is full at 4 GiB: going on in the next");
-        self.writer = WavWriter::create(path, self.spec).map_err(io_error)?;
+        (self.writer, self.file) = create(&path, self.spec)?;
         self.frames = 0;
         self.flush()
     }
+}
+
+fn create(path: &Path, spec: WavSpec) -> io::Result<(WavWriter<BufWriter<File>>, File)> {
+    let file = File::create(path)?;
+    let writer = WavWriter::new(BufWriter::new(file.try_clone()?), spec).map_err(io_error)?;
+    Ok((writer, file))
+}
+
+/// Whether no path leads to an open file any more.
+#[cfg(unix)]
+fn is_deleted(file: &File) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let meta = file.metadata()?;
+    // A pipe or a device is no file of ours.
+    Ok(meta.is_file() && meta.nlink() == 0)
+}
+
+#[cfg(not(unix))]
+fn is_deleted(_: &File) -> io::Result<bool> {
+    Ok(false)
 }
 
 fn part_path(path: &Path, part: u32) -> PathBuf {

@@ -6,6 +6,8 @@ use downbeat_engine::device::{
 use downbeat_sync::{Clock, LocalTime, Span};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
+#[cfg(feature = "jack")]
+use std::time::Instant;
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -168,6 +170,72 @@ mod jack {
         let mut run = Command::new(program);
         run.args(["--exact", name, "--ignored", "--nocapture"]).env(SERVER, "downbeat_test");
         assert!(run.status().expect("a test can be started").success());
+    }
+
+    #[test]
+    fn a_server_that_stands_still_takes_nothing_along() {
+        let program = std::env::current_exe().expect("a test has a program");
+        let name = "jack::with_a_server_that_stands_still";
+        let mut run = Command::new(program);
+        run.args(["--exact", name, "--ignored", "--nocapture"]).env(SERVER, "downbeat_still");
+        assert!(run.status().expect("a test can be started").success());
+    }
+
+    #[test]
+    #[ignore = "run by the test above, with a server's name in the environment"]
+    fn with_a_server_that_stands_still() {
+        let name = std::env::var(SERVER).expect("given by the test above");
+        let Some(server) = Server::start(&name) else {
+            eprintln!("no jackd here: nothing tested");
+            return;
+        };
+        let still = |on: bool| {
+            let signal = if on { Signal::SIGSTOP } else { Signal::SIGCONT };
+            kill(Pid::from_raw(server.0.id() as i32), signal).expect("it is ours");
+        };
+        let wanted = || Wanted { host: Host::Jack, ..Wanted::default() };
+        let (device, seen) = start(wanted());
+        let device = device.expect("this build has JACK");
+        while device.state().host != Host::Jack {
+            moved(&seen);
+        }
+        for stalls in 1..=3 {
+            still(true);
+            let stopped = Instant::now();
+            moved(&seen);
+            assert!(stopped.elapsed() < Duration::from_millis(1_500), "{:?}", stopped.elapsed());
+            assert_eq!(blocks(&seen, 50).len(), 50, "it goes on without the server");
+            let state = device.state();
+            assert_eq!((state.standing, state.stalls), (Standing::Stalled, stalls));
+            assert!(state.note.is_some_and(|note| note.contains("stalled")));
+            still(false);
+            moved(&seen);
+            assert_eq!(blocks(&seen, 50).len(), 50);
+            let state = device.state();
+            assert_eq!((state.host, state.standing, state.reopened), (Host::Jack, Standing::Wanted, 0));
+        }
+        // The end comes soon, with the callback, and says that the driver hangs.
+        still(true);
+        let stopped = Instant::now();
+        assert!(device.stop().is_ok(), "the callback is not lost");
+        assert!(stopped.elapsed() < Duration::from_secs(2), "{:?}", stopped.elapsed());
+        // So does the beginning; this program has one client that hangs, and a node would have none.
+        still(false);
+        std::thread::sleep(Duration::from_secs(1));
+        still(true);
+        let began = Instant::now();
+        let (device, seen) = start(wanted());
+        let device = device.expect("there always is the virtual device");
+        assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
+        assert_eq!(device.state().standing, Standing::Meanwhile);
+        assert_eq!(blocks(&seen, 50).len(), 0, "it is configured");
+        assert_eq!(blocks(&seen, 50).len(), 50);
+        still(false);
+        moved(&seen);
+        assert_eq!(device.state().host, Host::Jack);
+        still(true);
+        assert!(!device.close(), "the driver does not come back");
+        still(false);
     }
 
     #[test]

@@ -33,7 +33,7 @@ mod udp;
 pub use counters::NetCounters;
 pub use endpoint::{ConnId, Endpoint};
 pub use group::Group;
-pub use hub::{Hub, HubConfig, LoadRequest, Output, Tally};
+pub use hub::{Hub, HubConfig, LoadRequest, Output, Recording, Tally};
 pub use key::Key;
 pub use reactor::{Handle, Handler, Outgoing, Reactor, Sockets};
 pub use tcp::{Certificate, CertificateError, Layers, Listener, Slow, StreamLimits, bind_tcp};

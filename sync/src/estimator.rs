@@ -12,15 +12,20 @@
 mod edge;
 mod gate;
 mod ladder;
+mod limits;
 mod line;
 mod rival;
 mod sums;
+mod watch;
 
 use crate::{Exchange, LocalTime, RemoteEstimate, RemoteTime, Span};
 use gate::{Gate, Judgement, Stamps};
 use ladder::Ladder;
+use limits::Limits;
+pub use limits::MaxDrift;
 use line::{Belief, Cloud, Line, Seconds};
 use rival::Rival;
+use watch::{News, Watch};
 
 /// How long stamps count.
 const WINDOW: Seconds = 128.0;
@@ -31,7 +36,17 @@ const STAMPS: usize = 640;
 const FITS_PER_WINDOW: f64 = 24.0;
 /// Longer without a stamp is a gap: the line is held, until so many stamps have come, and its rate is believed.
 const GAP: Seconds = 3.0;
+/// It is none where exchanges are as rare as that: up to so many times the longest of the last intervals.
+const RARE: f64 = 3.0;
+const PACES: usize = 8;
 const AFTER_GAP: u32 = 8;
+/// When crystals run at other rates all of a sudden, so much of what was learned is kept (s), but no less than so many stamps; and
+/// so sure is the rate [3 ppm].
+const KEPT: Seconds = 10.0;
+const KEPT_STAMPS: usize = 12;
+const BENT_RATE: f64 = 3e-6;
+/// Stamps of coarse clocks: the standard error in parts of the grain.
+const COARSE: f64 = 0.4;
 /// Drift that crystals have: standard deviation [60 ppm].
 const ANY_RATE: f64 = 60e-6;
 /// How far a rate has moved after a gap or a step: at once, and for each second without stamps [0.3 ppm; 0.02 ppm/s].
@@ -43,10 +58,6 @@ const CURVE: f64 = 3e-9;
 const CURVE_LASTS: Seconds = 20.0;
 /// Without stamps, the drift may change by so much in a second, unknown to anybody (1/s).
 const UNSEEN_CURVE: f64 = 5e-9;
-/// For the hard bound: drift changes by less than this in a second (1/s).
-const HARD_CURVE: f64 = 2e-8;
-/// And so much is wrong with the stamps of an exchange themselves, which are converted from one clock to another (s).
-const HARD_STAMPS: Seconds = 2e-6;
 /// The first exchange tells no more than its hard interval; a uniform error in it has this standard deviation [1/√3].
 const UNTRIED: f64 = 0.577;
 /// So many of a network's packets may be held up (Wi-Fi that saves power) without our knowing: the chance that all so far
@@ -54,6 +65,8 @@ const UNTRIED: f64 = 0.577;
 const HELD: f64 = 0.85;
 /// With fewer stamps a cloud is weeded at each fit: the gate lets in what it cannot judge yet.
 const GROWN: usize = 160;
+/// So many stamps the other way must be late for a step that is told by how late they are.
+const CONFIRMED: usize = 3;
 /// The window must span this much before the estimate counts as locked.
 const LOCKING: Seconds = 4.0;
 /// An estimate less sure than this is none any more.
@@ -110,15 +123,27 @@ pub struct Estimator {
     base: Option<Base>,
     clouds: [Cloud; 2],
     gate: Gate,
+    watch: Watch,
     ladder: Ladder,
     line: Option<Line>,
-    bound: [Seconds; 2],
+    limits: Limits,
     newest: Seconds,
+    /// The last intervals between exchanges.
+    paces: [Seconds; PACES],
     /// Stamps since the last gap, up to [`AFTER_GAP`].
     fresh: u32,
     next_fit: Seconds,
     doubted: u64,
     moves: u64,
+}
+
+/// What an estimate says of an instant.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    offset: Seconds,
+    rate: f64,
+    sigma: Seconds,
+    bound: Seconds,
 }
 
 /// Where counting begins.
@@ -134,20 +159,29 @@ impl Estimator {
         let sigma = rate.sigma.clamp(0.0, ANY_RATE).max(KEPT_RATE);
         let rival = (sigma < ANY_RATE).then(|| Box::new(Rival::new(RateBelief { sigma, ..rate })));
         Estimator {
-            belief: Belief { rate: rate.rate, rate_sigma: sigma, curve_sigma: CURVE },
+            belief: Belief { rate: rate.rate, rate_sigma: sigma, curve_sigma: CURVE, width: None },
             rival,
             base: None,
             clouds: [Cloud::default(), Cloud::default()],
             gate: Gate::default(),
+            watch: Watch::default(),
             ladder: Ladder::default(),
             line: None,
-            bound: [f64::INFINITY; 2],
+            limits: Limits::new(MaxDrift::default()),
             newest: 0.0,
+            paces: [0.0; PACES],
             fresh: 0,
             next_fit: 0.0,
             doubted: 0,
             moves: 0,
         }
+    }
+
+    /// The same, whose hard bound assumes this of the two crystals.
+    pub fn within(mut self, drift: MaxDrift) -> Estimator {
+        self.limits = Limits::new(drift);
+        self.rival = self.rival.map(|rival| Box::new(rival.within(drift)));
+        self
     }
 
     /// Takes an exchange into account.
@@ -172,14 +206,20 @@ impl Estimator {
         }
         let base = *self.base.get_or_insert(Base { local: exchange.asked, remote: exchange.received });
         let stamps = base.stamps(exchange);
+        self.limits.see(exchange);
         let now = stamps.x[1];
-        if now - self.newest > GAP {
-            self.begin_again(now - self.newest);
+        let interval = now - self.newest;
+        if interval > self.gap() && self.count() >= AFTER_GAP as usize {
+            self.begin_again(interval);
+        }
+        if self.line.is_some() {
+            self.paces.rotate_right(1);
+            self.paces[0] = interval;
         }
         let judgement = match &self.line {
             Some(line) => {
                 let sigma = self.sigma(line, now);
-                self.gate.judge(&stamps, &line.moved_to(now), sigma, self.clouds[0].x.len())
+                self.gate.judge(&stamps, &line.moved_to(now), sigma, self.limits.grain(), self.count())
             }
             None => Judgement::Use,
         };
@@ -190,7 +230,7 @@ impl Estimator {
         };
         let verdict = match judgement {
             Judgement::Use => {
-                self.push(&stamps);
+                self.admit(&stamps);
                 Verdict::Used
             }
             Judgement::Doubt => {
@@ -210,7 +250,7 @@ impl Estimator {
             }
         };
         self.newest = self.newest.max(now);
-        if self.fresh >= AFTER_GAP.min(self.clouds[0].x.len() as u32) && now >= self.next_fit {
+        if self.fresh >= AFTER_GAP.min(self.count() as u32) && now >= self.next_fit {
             self.fit(self.newest);
         }
         verdict
@@ -220,11 +260,12 @@ impl Estimator {
     pub fn estimate(&self, now: LocalTime) -> Option<RemoteEstimate> {
         let (base, line) = (self.base?, self.line.as_ref()?);
         let x = (now - base.local).as_secs_f64();
-        let (offset, rate) = ahead(line, x);
-        let remote = base.remote + (now - base.local) + Span::from_secs_f64(offset);
-        let sigma = Span::from_secs_f64(self.sigma(line, x));
-        let bound = Span::from_secs_f64(self.hard_bound(line, x, offset));
-        Some(RemoteEstimate::new(now, remote).with_rate(rate).with_error(sigma, bound))
+        let told = self.told(line, x);
+        let remote = base.remote + (now - base.local) + Span::from_secs_f64(told.offset);
+        let [sigma, bound] = [told.sigma, told.bound].map(Span::from_secs_f64);
+        // Rounding is no reason to be wrong.
+        let bound = bound + Span::from_ticks(2);
+        Some(RemoteEstimate::new(now, remote).with_rate(told.rate).with_error(sigma, bound))
     }
 
     /// How good the estimate is at `now`.
@@ -233,7 +274,7 @@ impl Estimator {
         let x = (now - base.local).as_secs_f64();
         if self.sigma(line, x) > LOST {
             SyncState::Lost
-        } else if x - self.newest > GAP {
+        } else if x - self.newest > self.gap() {
             SyncState::Holdover
         } else if self.span() < LOCKING {
             SyncState::Acquiring
@@ -262,10 +303,54 @@ impl Estimator {
 
     /// How much time the window's stamps span.
     fn span(&self) -> Seconds {
-        self.clouds[0].x.first().map_or(0.0, |first| self.newest - first)
+        let first =
+            self.clouds.iter().filter_map(|cloud| cloud.x.first()).copied().fold(f64::INFINITY, f64::min);
+        if first.is_finite() { self.newest - first } else { 0.0 }
+    }
+
+    /// How many stamps the window has of the way of which it has more.
+    fn count(&self) -> usize {
+        self.clouds[0].x.len().max(self.clouds[1].x.len())
+    }
+
+    /// How long a silence is a gap.
+    fn gap(&self) -> Seconds {
+        self.paces.iter().fold(GAP, |gap, pace| gap.max(RARE * pace))
+    }
+
+    /// Takes the stamps that tell something.
+    fn admit(&mut self, stamps: &Stamps) {
+        self.limits.take(stamps);
+        let mut admitted = [true; 2];
+        if let Some(line) = self.line {
+            match self.watch.look(stamps, &line) {
+                News::None => {}
+                News::Queue { side, since, late } => self.clouds[side].drop_late(&line, side, since, late),
+                News::Bent => self.bent(&line),
+            }
+            admitted = self.watch.admits(stamps, &line);
+        }
+        for (side, cloud) in self.clouds.iter_mut().enumerate().filter(|(side, _)| admitted[*side]) {
+            cloud.push(stamps.x[side], stamps.y[side], STAMPS);
+        }
+        if admitted[0] || admitted[1] {
+            self.fresh = (self.fresh + 1).min(AFTER_GAP);
+        }
+    }
+
+    /// The crystals run at other rates now: what is old fits no more.
+    fn bent(&mut self, line: &Line) {
+        for cloud in &mut self.clouds {
+            let enough = cloud.x.len().checked_sub(KEPT_STAMPS).map_or(f64::NEG_INFINITY, |n| cloud.x[n]);
+            cloud.forget(enough.min(self.newest - KEPT));
+        }
+        self.belief.rate = line.rate();
+        self.belief.rate_sigma = BENT_RATE;
+        self.next_fit = 0.0;
     }
 
     fn push(&mut self, stamps: &Stamps) {
+        self.limits.take(stamps);
         for (side, cloud) in self.clouds.iter_mut().enumerate() {
             cloud.push(stamps.x[side], stamps.y[side], STAMPS);
         }
@@ -286,6 +371,8 @@ impl Estimator {
         self.moves += 1;
         self.begin_again(0.0);
         self.clouds = [Cloud::default(), Cloud::default()];
+        self.limits.forget();
+        self.watch = Watch::default();
         self.line = None;
         self.ladder = Ladder::default();
         for stamps in self.gate.take_dissent() {
@@ -296,9 +383,17 @@ impl Estimator {
     }
 
     fn fit(&mut self, now: Seconds) {
-        for cloud in &mut self.clouds {
-            cloud.forget(now - WINDOW);
+        let begin = now - WINDOW;
+        if self.watch.is_queued()
+            && self.clouds.iter().all(|cloud| cloud.x.last().is_none_or(|last| *last < begin))
+        {
+            // There would be nothing left to go by.
+            return;
         }
+        for cloud in &mut self.clouds {
+            cloud.forget(begin);
+        }
+        self.ladder.hold_width(self.watch.is_queued());
         let span = self.span();
         if self.fresh == AFTER_GAP && span > 0.5 * WINDOW {
             // A full window needs no belief.
@@ -309,7 +404,7 @@ impl Estimator {
             None => Line::guess(now, WINDOW, self.clouds.each_ref().map(Cloud::lowest), self.belief.rate),
         };
         let mut line = self.ladder.fit(&start, &self.clouds, &self.belief, span);
-        if self.clouds[0].x.len() < GROWN && self.weed(&line) {
+        if self.count() < GROWN && self.weed(&line) {
             line = self.ladder.fit(&line, &self.clouds, &self.belief, span);
         }
         for side in 0..2 {
@@ -319,7 +414,6 @@ impl Estimator {
                 line = self.ladder.fit(&line, &self.clouds, &self.belief, span);
             }
         }
-        self.bound = [0, 1].map(|side| self.clouds[side].hard_limit(&line, side, HARD_CURVE));
         self.line = Some(line);
         self.next_fit = now + (span / FITS_PER_WINDOW).min(WINDOW / FITS_PER_WINDOW);
     }
@@ -329,12 +423,14 @@ impl Estimator {
     /// came since the first of them is as late one way as they are early the other.
     fn has_stepped(&self) -> bool {
         let Some(line) = &self.line else { return true };
-        let is_grown = self.clouds[0].x.len() >= GROWN;
+        let is_grown = self.clouds[0].x.len().min(self.clouds[1].x.len()) >= GROWN;
         if let Some((early, side, since)) = self.gate.earliest(line).filter(|_| is_grown) {
             let cloud = &self.clouds[1 - side];
             let begin = cloud.x.partition_point(|x| *x < since);
             let stamps = cloud.x[begin..].iter().zip(&cloud.y[begin..]);
-            if stamps.clone().all(|(x, y)| line.residual(1 - side, *x, *y) > 0.5 * early) {
+            if stamps.len() >= CONFIRMED
+                && stamps.clone().all(|(x, y)| line.residual(1 - side, *x, *y) > 0.5 * early)
+            {
                 return true;
             }
         }
@@ -368,18 +464,30 @@ impl Estimator {
         let age = (x - line.now).max(0.0);
         let drifted = line.rate_sigma * age;
         let curved = 0.5 * UNSEEN_CURVE * age * age;
-        let untried = UNTRIED * line.half_width() * HELD.powi(self.clouds[0].x.len() as i32 - 1);
-        let squares = self.ladder.error(line) + drifted * drifted + curved * curved + untried * untried;
+        let untried = UNTRIED * line.half_width() * HELD.powi(self.count() as i32 - 1);
+        let (misfit, coarse) = (self.watch.misfit(), COARSE * self.limits.grain());
+        let squares = self.ladder.error(line)
+            + drifted * drifted
+            + curved * curved
+            + untried * untried
+            + misfit * misfit
+            + coarse * coarse;
         squares.sqrt()
     }
 
-    fn hard_bound(&self, line: &Line, x: Seconds, offset: Seconds) -> Seconds {
-        let age = (x - line.now).max(0.0);
-        let aged = HARD_STAMPS + 4.0 * line.rate_sigma * age + 0.5 * HARD_CURVE * age * age;
-        // Both limits are of the offset at the fit, against the line then.
-        let moved = offset - line.offset();
-        let drift = moved - line.rate() * age;
-        aged + drift.abs() + self.bound[0].max(self.bound[1])
+    /// What the line says of the offset at `x`, kept within the limits; its rate; its standard error; its hard bound.
+    fn told(&self, line: &Line, x: Seconds) -> Told {
+        let (fitted, rate) = ahead(line, x);
+        let [above, below] = self.limits.at(x);
+        let offset = if above + below >= 0.0 { fitted.clamp(-below, above) } else { 0.5 * (above - below) };
+        // While it is not decided whether those who dissent are right, they may be.
+        let [above, below] = self.gate.dissenters().fold([above, below], |widest, stamps| {
+            let limits = self.limits.at_by(stamps, x);
+            [0, 1].map(|side| widest[side].max(limits[side]))
+        });
+        let bound = (above - offset).max(offset + below);
+        let sigma = self.sigma(line, x).min(bound);
+        Told { offset, rate, sigma, bound }
     }
 }
 

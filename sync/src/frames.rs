@@ -15,10 +15,8 @@ pub use self::rate::DeviceRate;
 use self::filter::OnsetFilter;
 use self::rate::Learner;
 use self::slip::{Arrival, SlipWatch};
+use crate::one_sided::Seconds;
 use crate::{FrameMap, LocalTime, Span};
-
-/// Seconds of local time in floating point: short distances only, never a time since the start.
-type Seconds = f64;
 
 /// What is known about the frame map's quality.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

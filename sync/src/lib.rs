@@ -24,11 +24,13 @@
 #![deny(unsafe_code)]
 
 mod clock;
+mod epochs;
 mod estimate;
 mod estimator;
 mod exchange;
 mod frame_map;
 mod frames;
+mod one_sided;
 mod sender;
 mod session;
 mod steer;
@@ -36,8 +38,9 @@ mod time;
 mod timescale;
 
 pub use clock::{Clock, WallAnchor};
+pub use epochs::{Announcement, Epochs, NOTICE, RoomClock, UNHEARD_OF};
 pub use estimate::{ClockEstimate, ClockLine, RemoteEstimate, RemoteLine};
-pub use estimator::{Estimator, RateBelief, SyncState, Verdict};
+pub use estimator::{Estimator, MaxDrift, RateBelief, SyncState, Verdict};
 pub use exchange::Exchange;
 pub use frame_map::FrameMap;
 pub use frames::{DeviceRate, FrameClock, FrameQuality};
@@ -48,4 +51,4 @@ pub use session::{
 };
 pub use steer::Steering;
 pub use time::{EnsembleTime, Instant, LocalTime, RemoteTime, Span};
-pub use timescale::{FollowWall, Jump, Timescale};
+pub use timescale::{FollowWall, Jump, MAX_BEND, MAX_BEND_CHANGE, Timescale};

@@ -11,12 +11,17 @@
 //! say it did not, the leader is outvoted. When the leader is not heard for [`LEASE`], the first follower on its list goes
 //! on with the time it has; nobody's time jumps for that.
 //!
+//! What is estimated, steered and told to each other is room time, which no announced jump moves; how far the ensemble's time is
+//! ahead of it, and from when, is told beside it (`epochs`).
+//!
 //! Not for: estimating (`estimator`), the rules of who leads (`election`), bytes (the net crate).
 
 mod beliefs;
+mod carried;
 mod crowd;
 mod departures;
 mod election;
+mod jumps;
 mod leadership;
 mod message;
 mod peer;
@@ -30,14 +35,16 @@ pub use reference::Reference;
 pub use report::{News, PeerReport, SessionTally};
 
 use crate::{
-    ClockEstimate, EnsembleTime, FollowWall, Jump, LocalTime, RateBelief, Span, Steering, Timescale,
-    WallAnchor,
+    ClockEstimate, EnsembleTime, FollowWall, Jump, LocalTime, MaxDrift, RateBelief, Span, Steering,
+    Timescale, WallAnchor,
 };
 use beliefs::Beliefs;
+use carried::Carried;
 use crowd::Greetings;
 use departures::{Departures, Sent};
+use jumps::Jumps;
 use leadership::{Following, Joining};
-use peer::Peer;
+use peer::{PATIENCE, Peer};
 use report::Headlines;
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -88,6 +95,8 @@ pub struct SessionConfig {
     pub follow: FollowWall,
     /// What is remembered of other hosts' clocks, by the number of the host: how fast they run against ours.
     pub beliefs: Vec<(u32, RateBelief)>,
+    /// What its hard bound assumes of the crystals of two hosts.
+    pub max_drift: MaxDrift,
 }
 
 /// What is to be sent.
@@ -131,7 +140,12 @@ pub struct Session {
     role: Role,
     /// The older session that is to be joined, once its time is known.
     joining: Option<Joining>,
+    /// Room time of the session.
     published: Steering,
+    /// The time that was kept before this one, as long as others may keep it still.
+    carried: Option<Carried>,
+    /// How far the ensemble's time is ahead of it.
+    jumps: Jumps,
     session: u64,
     term: u32,
     born: EnsembleTime,
@@ -166,14 +180,17 @@ impl Session {
         let published = Steering::new(timescale.estimate());
         let mut timers = Timers::new(now);
         timers.set(Timer::Look, now + LOOK);
+        let session = draw(config.secret, 0);
         Session {
-            session: draw(config.secret, 0),
+            session,
+            jumps: Jumps::new(session),
             nonces: 0,
             beliefs: Beliefs::new(config.id, &config.beliefs, now),
             config,
             role: Role::Leading(Box::new(timescale)),
             joining: None,
             published,
+            carried: None,
             term: 0,
             born: start.wall,
             peers: BTreeMap::new(),
@@ -194,9 +211,10 @@ impl Session {
         }
     }
 
-    /// The published clock: local to ensemble time.
+    /// The published clock: local to ensemble time, as of the last [`Session::advance`]. Across a jump see [`Session::clock`].
     pub fn estimate(&self) -> ClockEstimate {
-        self.published.line()
+        let line = self.published.line();
+        line.ahead_by(self.jumps.ahead()).in_epoch(line.epoch + self.jumps.count())
     }
 
     /// Whether the ensemble's time is kept here.
@@ -212,9 +230,9 @@ impl Session {
         }
     }
 
-    /// How often the published clock jumped.
+    /// How often the published clock jumped, announced or not.
     pub fn jumps(&self) -> u32 {
-        self.published.jumps()
+        self.published.jumps() + self.jumps.count()
     }
 
     /// Which session this is, and how long it has existed: a time that all its nodes share, and that no setting of a clock
@@ -281,29 +299,41 @@ impl Session {
             self.wait_no_longer(local);
             self.hand_over(local);
         }
-        let jump = match &self.role {
+        let taken = self.pass(local);
+        match &self.role {
             Role::Leading(_) => self.lead(now),
-            Role::Following(_) => {
-                self.mind_the_leader(now);
-                None
-            }
-        };
-        let jump = self.steer(local).or(jump);
+            Role::Following(_) => self.mind_the_leader(now),
+        }
+        let corrected = self.steer(local).map(|jump| self.corrected(jump));
+        // One that was heard of too late took effect just now.
+        let jump = jumps::together(jumps::together(taken, corrected), self.pass(local));
         if jump.is_some() {
             self.timers.set(Timer::Hello, local);
         }
         jump
     }
 
-    /// Another clock is the wall clock from now on, whose time this is: while it leads, the ensemble's time is set to it at
-    /// once. Returns the jump of the published clock, if there is one.
+    /// Another clock is the wall clock from now on, whose time this is: while it leads, the ensemble's time is led to it, by a
+    /// jump that is announced if anybody follows; else it was wrong, and is set at once. Tells of that jump, if there is one.
     pub fn change_wall(&mut self, now: WallAnchor) -> Option<Jump> {
         let Role::Leading(timescale) = &mut self.role else { return None };
-        timescale.change_wall(now)?;
-        let jump = self.published.jump(&timescale.estimate(), now.local);
-        self.born += jump.by;
-        self.timers.set(Timer::Hello, now.local);
-        Some(jump)
+        let local = now.local;
+        let mut corrected = None;
+        if self.followers > 0 {
+            if timescale.change_wall(now) {
+                self.timers.set(Timer::Hello, local);
+            }
+        } else if timescale.correct(now) {
+            let jump = self.published.jump(&timescale.estimate(), local);
+            self.carried = None;
+            // The session is no older for it.
+            self.born += jump.by;
+            self.timers.set(Timer::Hello, local);
+            corrected = Some(jump);
+        }
+        self.published.adopt(&timescale.estimate());
+        self.jumps.lead(self.session, timescale.epochs());
+        corrected.map(|jump| self.corrected(jump))
     }
 
     /// The next thing to send, as of `now`: stamps are taken here, so send it at once.
@@ -317,8 +347,12 @@ impl Session {
         if self.timers.is_due(Timer::Hello, now) {
             // A follower that is not answered says so as often as a leader says that it lives.
             let is_answered = self.quiet(now) < source::STALE;
-            let rests = !self.leads() && is_answered;
-            self.timers.set(Timer::Hello, now + if rests { SIGN_OF_LIFE } else { HEARTBEAT });
+            let next = match self.leads() {
+                true if self.announcement(now).is_some() => jumps::REPEAT,
+                false if is_answered => SIGN_OF_LIFE,
+                _ => HEARTBEAT,
+            };
+            self.timers.set(Timer::Hello, now + next);
             if self.leads() {
                 self.greet_in_turn();
             }
@@ -350,8 +384,10 @@ impl Session {
     /// When to call [`Session::poll`] and [`Session::advance`] at the latest.
     pub fn deadline(&self) -> LocalTime {
         let asks = self.asked.iter().filter_map(|id| self.peers.get(id)?.deadline());
+        let jump = self.next_jump();
         // What is counted ten times a second is always due at some time.
-        asks.chain(self.timers.first()).reduce(LocalTime::earlier).unwrap_or(self.published.line().anchor())
+        let all = asks.chain(self.timers.first()).chain(jump);
+        all.reduce(LocalTime::earlier).unwrap_or(self.published.line().anchor())
     }
 
     fn hello(&mut self, now: LocalTime) -> Hello {
@@ -363,8 +399,11 @@ impl Session {
     }
 
     fn standing(&self, now: LocalTime) -> Standing {
-        let line = self.published.line();
-        Standing { id: self.config.id, leader: self.leader(), claim: self.claim(now), line: line.to_remote() }
+        // Those who are told use it for a while.
+        let known = self.room_at(now + PATIENCE);
+        let line = self.published.line().with_error(self.room_at(now).sigma, known.bound);
+        let (id, leader, epochs) = (self.config.id, self.leader(), self.jumps.latest());
+        Standing { id, leader, claim: self.claim(now), line: line.to_remote(), epochs }
     }
 
     /// What this node carries.

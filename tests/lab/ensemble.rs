@@ -7,7 +7,7 @@
 
 use downbeat_net::timing::Membership;
 use downbeat_sync::{
-    ClockEstimate, EnsembleTime, FollowWall, Jump, LocalTime, Message, Output, PeerId, RateBelief, Session,
+    ClockEstimate, EnsembleTime, Jump, LocalTime, MaxDrift, Message, Output, PeerId, RateBelief, Session,
     SessionConfig, Span, WallAnchor,
 };
 use std::cmp::Reverse;
@@ -71,6 +71,8 @@ pub(crate) struct Ensemble {
     sent: u64,
     bytes: u64,
     member: Membership,
+    /// What the nodes that are started assume of crystals.
+    pub(crate) max_drift: MaxDrift,
     pub(crate) now: Seconds,
 }
 
@@ -145,6 +147,7 @@ impl Ensemble {
             sent: 0,
             bytes: 0,
             member: Membership { ensemble: "downbeat".into(), key: None },
+            max_drift: MaxDrift::default(),
             now: 0.0,
         }
     }
@@ -185,8 +188,9 @@ impl Ensemble {
             secret: 77 * (number as u64 + 1),
             leader,
             peers: Vec::new(),
-            follow: FollowWall::Follow,
             beliefs,
+            max_drift: self.max_drift,
+            ..SessionConfig::default()
         };
         let session = Session::new(config, clock.anchor(self.now));
         self.nodes.push(Node {
@@ -294,10 +298,38 @@ impl Ensemble {
         self.nodes[node].session.estimate()
     }
 
+    /// How far ahead of the true time a node's room time is, as all nodes of its session count it (s): what waits goes by it.
+    pub(crate) fn room(&self, node: usize) -> Seconds {
+        let session = &self.nodes[node].session;
+        let room = session.clock().room_at(self.local(node)) + session.to_common();
+        (room - truth(self.now)).as_secs_f64()
+    }
+
+    /// How far ahead of the true time that is which a node tells whoever asks it for the time (s).
+    pub(crate) fn told(&self, node: usize) -> Seconds {
+        (self.nodes[node].session.clock().ensemble_at(self.local(node)) - truth(self.now)).as_secs_f64()
+    }
+
+    /// How long it is until the jump takes effect that a node has heard announced (s).
+    pub(crate) fn notice(&self, node: usize) -> Option<Seconds> {
+        let (session, local) = (&self.nodes[node].session, self.local(node));
+        let announced = session.announcement(local)?;
+        Some((announced.at - session.clock().ensemble_at(local)).as_secs_f64())
+    }
+
     /// How far ahead of the true time a node's published clock is (s).
     pub(crate) fn error(&self, node: usize) -> Seconds {
         let local = self.nodes[node].clock.local(self.now);
         (self.estimate(node).ensemble_at(local) - truth(self.now)).as_secs_f64()
+    }
+
+    /// How far a node's published clock is from the time as another keeps it, and its hard bound now (s).
+    pub(crate) fn bounded(&self, node: usize, keeper: usize) -> (Seconds, Seconds) {
+        let node = &self.nodes[node];
+        let estimate = node.session.estimate_at(node.clock.local(self.now));
+        let kept = &self.nodes[keeper];
+        let right = kept.session.estimate().ensemble_at(kept.clock.local(self.now));
+        ((estimate.ensemble_at(estimate.anchor()) - right).as_secs_f64(), estimate.bound.as_secs_f64())
     }
 
     /// The largest difference between the clocks of these nodes (s).

@@ -310,17 +310,20 @@ impl Schedule {
         Ok(())
     }
 
-    /// A pinned leader whose clock is right may lead its room there.
+    /// A pinned leader whose clock is right may lead its room there, by a jump that it announces.
     fn note_lead(&mut self, node: usize) {
         let (session, error) = (self.ensemble.age(node).0, self.ensemble.error(node));
-        let Some(seen) = self.seen[node].as_ref() else { return };
-        let known = &self.ensemble.nodes[node];
-        let may = self.pinned[node] && self.synchronised[node] && known.session.leads();
-        if may && seen.session == session && known.jumps.len() > seen.jumps {
-            let now = self.ensemble.now;
-            let own = self.founded.iter_mut().filter(|founded| founded.session == session);
-            own.for_each(|founded| founded.ahead.push((now, error)));
-            self.note(format!("  {node} leads its room to its own clock"));
+        let known = &self.ensemble.nodes[node].session;
+        let announced = known.announcement(self.ensemble.local(node));
+        let may = self.pinned[node] && self.synchronised[node] && known.leads() && self.ensemble.runs(node);
+        let Some(announced) = announced.filter(|_| may) else { return };
+        let (now, ahead) = (self.ensemble.now, error + announced.by.as_secs_f64());
+        let Some(founded) = self.founded.iter_mut().find(|founded| founded.session == session) else {
+            return;
+        };
+        if founded.ahead.last().is_none_or(|(_, last)| (last - ahead).abs() > SAME_TIME) {
+            founded.ahead.push((now, ahead));
+            self.note(format!("  {node} announces a jump by {} to its own clock", announced.by));
         }
     }
 
@@ -356,13 +359,17 @@ impl Schedule {
         let has_jumped = jumps > seen.jumps;
         let jump: Seconds =
             ensemble.nodes[node].jumps[seen.jumps..].iter().map(|(_, jump)| jump.by.as_secs_f64()).sum();
-        let is_announced = has_jumped && self.founded[own].ahead.len() > 1 && own == before;
+        let is_announced = ensemble.nodes[node].jumps[seen.jumps..].iter().all(|(_, jump)| jump.is_announced);
         if (moved - jump).abs() > MOVES + DRIFT * STEP {
             return Err(format!("at {now:.3} {node} moves by {moved:.6} s, and tells of {jump:.6}"));
         }
         let may_correct = now - seen.troubled < CORRECTS || is_announced;
         if has_jumped && !may_correct && jump.abs() > SAME_TIME {
             return Err(format!("at {now:.3} {node} jumps by {jump:.6} s, for no reason"));
+        }
+        if has_jumped {
+            let how = if is_announced { "as was announced" } else { "to be right" };
+            self.log.push(format!("  {now:7.3}   {node} jumps by {jump:.6} s, {how}"));
         }
         *seen = Seen { session, error, jumps, ..*seen };
         // Where it was told of a jump of its room late, an older time of that holds.

@@ -13,7 +13,7 @@ pub(crate) struct Tap {
 }
 
 /// A packet, and when it passed by the host's clock, as a timetag.
-type Passed = (u64, Vec<u8>);
+pub(crate) type Passed = (u64, Vec<u8>);
 
 impl Tap {
     /// A wire that ends at this node.
@@ -66,7 +66,8 @@ impl Tap {
         self.passed().into_iter().filter_map(|(at, packet)| Some((osc::timetag(&packet)?, at))).collect()
     }
 
-    fn passed(&self) -> Vec<Passed> {
+    /// The packets that have passed, and when.
+    pub(crate) fn passed(&self) -> Vec<Passed> {
         self.kept.0.lock().expect("nobody panics with it").clone()
     }
 

@@ -36,7 +36,17 @@ unsafe impl GlobalAlloc for Guard {
 
 /// How often `work` allocates or frees on this thread.
 pub(crate) fn allocations(work: impl FnOnce()) -> u64 {
-    COUNT.with(|count| count.set(Some(0)));
+    watch();
     work();
+    unwatch()
+}
+
+/// Watches this thread from now on.
+pub(crate) fn watch() {
+    COUNT.with(|count| count.set(Some(0)));
+}
+
+/// Watches this thread no more. Returns how often it allocated or freed while it was watched; 0 if it was not.
+pub(crate) fn unwatch() -> u64 {
     COUNT.with(|count| count.take()).unwrap_or(0)
 }

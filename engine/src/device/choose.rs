@@ -7,7 +7,7 @@ use super::Wanted;
 use cpal::{BufferSize, SampleFormat, StreamConfig, SupportedBufferSize, SupportedStreamConfigRange};
 
 const DEFAULT_RATE: u32 = 48_000;
-const DEFAULT_CHANNELS: u16 = 2;
+pub(crate) const DEFAULT_CHANNELS: u16 = 2;
 /// Frames per block of a card where nobody asked for another number: safe on a Raspberry Pi.
 const DEFAULT_BLOCK: u32 = 512;
 

@@ -17,7 +17,7 @@ const RUSH: u64 = 8;
 const UPSET: Span = Span::from_secs(10);
 /// The earliest tenth of callbacks is about so late, until it is measured.
 const WAKE: Span = Span::from_micros(30);
-/// JACK calls after its cycle began. Who was called this much before it was called by an upset clock.
+/// JACK calls after its cycle began. A callback this much before it comes of an upset clock.
 const EARLY: Span = Span::from_micros(50);
 /// The earliest tenth of callbacks is less late than this, or else JACK's clock is upset, or is not the raw one.
 const LATE: Span = Span::from_micros(250);
@@ -91,13 +91,13 @@ impl Feed {
         let latency = self.latency(now, raw, stamp, self.span(frames));
         self.signals.called(frames);
         let xrun = std::mem::replace(&mut self.xruns, self.signals.xruns()) != self.xruns;
-        let Some(guest) = self.seat.guest() else { return };
+        let Some(mut callback) = self.seat.take() else { return };
         if !self.raised {
             self.raised = true;
             self.signals.set_grant(raise_this_thread(AUDIO_PRIORITY));
         }
         if xrun {
-            guest.xrun();
+            callback.xrun();
         }
         let mut done = 0;
         for part in out.chunks_mut(self.scratch.len()) {
@@ -105,12 +105,13 @@ impl Feed {
             scratch.fill(0.0);
             // The rest of an overlong block is asked for as late as its first frame is heard late.
             let since = Span::from_ratio(done, i128::from(self.rate));
-            guest.render(now + since, latency, scratch);
+            callback.render(now + since, latency, scratch);
             for (sample, rendered) in part.iter_mut().zip(scratch) {
                 *sample = T::from_sample(*rendered);
             }
             done += (part.len() / self.channels) as i128;
         }
+        self.seat.put(callback);
     }
 
     fn span(&self, frames: usize) -> Span {
@@ -165,7 +166,6 @@ fn relative_claim(stamp: OutputStreamTimestamp) -> Option<Span> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::seat::seat;
     use crate::device::{Callback, Format, Identity};
     use cpal::StreamInstant;
     use std::sync::mpsc::{self, Sender};
@@ -188,12 +188,11 @@ mod tests {
 
     #[test]
     fn an_overlong_block_comes_in_pieces_each_at_its_time_and_in_the_cards_format() {
-        let (home, _door) = mpsc::channel();
         let (told, seen) = mpsc::channel();
-        let (mut usher, seat) = seat(home);
+        let seat = Seat::default();
         let signals = Arc::new(Signals::default());
         let mut feed =
-            Feed::new((seat, Arc::clone(&signals)), Clock::new(), Stamps::Relative, (48_000, 2, 64));
+            Feed::new((seat.clone(), Arc::clone(&signals)), Clock::new(), Stamps::Relative, (48_000, 2, 64));
         feed.raised = true;
         let stamp = OutputStreamTimestamp {
             callback: StreamInstant::from_millis(5),
@@ -203,7 +202,7 @@ mod tests {
         feed.call(stamp, &mut out);
         assert!(out.iter().all(|sample| *sample == 0), "nobody sits there yet");
 
-        assert!(usher.lead_in(Box::new(Half(told))).is_ok());
+        seat.put(Box::new(Box::new(Half(told))));
         signals.xrun();
         feed.call(stamp, &mut out);
         assert!(out.iter().all(|sample| *sample == i16::MAX / 2 + 1));
@@ -211,5 +210,10 @@ mod tests {
         let (Some((at, 128)), Some((then, 72))) = (first, second) else { panic!("{first:?} {second:?}") };
         assert_eq!((xrun, then - at), (None, Span::from_ratio(64, 48_000)));
         assert_eq!((signals.read().callbacks, signals.read().frames), (2, 200));
+
+        assert!(seat.take().is_some());
+        out.fill(0);
+        feed.call(stamp, &mut out);
+        assert!(out.iter().all(|sample| *sample == 0) && seen.try_recv().is_err(), "the seat is empty again");
     }
 }

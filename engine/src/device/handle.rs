@@ -2,7 +2,6 @@
 //!
 //! Not for: minding the device, which the `supervisor` does on a thread of its own.
 
-use super::seat::Guest;
 use super::signals::Signals;
 use super::supervisor::Supervisor;
 use super::{Callback, DeviceState, Host, MAX_CHANNELS, VIRTUAL_BLOCKS, VIRTUAL_RATES, Wanted};
@@ -14,7 +13,7 @@ use std::thread::{self, JoinHandle};
 /// The node's device, whichever it is now. Dropping it stops it.
 pub struct Device {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<Option<Guest>>>,
+    thread: Option<JoinHandle<Ended>>,
 }
 
 /// A device cannot be had at all.
@@ -54,6 +53,13 @@ pub(crate) struct Shared {
     pub(crate) news: Mutex<Option<News>>,
 }
 
+/// What is left at the end.
+pub(crate) struct Ended {
+    pub(crate) callback: Option<Box<dyn Callback>>,
+    /// The driver came back; else a thread is left behind in it.
+    pub(crate) is_clean: bool,
+}
+
 /// What is played on now.
 #[derive(Clone)]
 pub(crate) struct News {
@@ -67,7 +73,8 @@ pub(crate) struct News {
 impl Device {
     /// Starts playing: on the card that was wanted if it opens, else on the virtual device, in silence until then.
     ///
-    /// Returns when one of the two is settled; a sound server may take three seconds.
+    /// Returns when one of the two is settled, within a second: a card that takes longer to open, as one of a sound server that
+    /// stands still, is moved to when it is there.
     ///
     /// # Errors
     /// If this build has no such host, or a number is out of the virtual device's range. That a card is not there is no
@@ -79,7 +86,7 @@ impl Device {
         let told = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("device".into())
-            .spawn(move || Supervisor::new(wanted, clock, callback, told).run(&settled))
+            .spawn(move || Supervisor::new(wanted, clock, Box::new(callback), told).run(&settled))
             .map_err(|error| DeviceError::NoThread(error.to_string()))?;
         let device = Device { shared, thread: Some(thread) };
         wait.recv().map_err(|_| DeviceError::Hanging)??;
@@ -92,23 +99,29 @@ impl Device {
         let News { mut state, signals, past_xruns } = news.expect("published before start returned");
         state.latency = signals.latency();
         state.realtime = signals.grant();
-        state.xruns = past_xruns + signals.xruns();
+        state.xruns = past_xruns.wrapping_add(signals.xruns());
         state
     }
 
-    /// Stops, and gives the callback back. What still sounds is cut off: fade out first.
+    /// Stops, and gives the callback back. What still sounds is cut off: fade out first. Takes at most 0.7 s.
     ///
     /// # Errors
     /// [`DeviceError::Hanging`] if it is lost.
     pub fn stop(mut self) -> Result<Box<dyn Callback>, DeviceError> {
-        self.halt().ok_or(DeviceError::Hanging)
+        self.halt().and_then(|ended| ended.callback).ok_or(DeviceError::Hanging)
     }
 
-    fn halt(&mut self) -> Option<Guest> {
+    /// Stops, and says whether the sound driver came back. If it did not, one thread is left behind in it for as long as the
+    /// driver hangs, and the program should leave without calling the driver's destructors (`_exit`).
+    pub fn close(mut self) -> bool {
+        self.halt().is_some_and(|ended| ended.is_clean)
+    }
+
+    fn halt(&mut self) -> Option<Ended> {
         let thread = self.thread.take()?;
         self.shared.stop.store(true, Relaxed);
         thread.thread().unpark();
-        thread.join().ok().flatten()
+        thread.join().ok()
     }
 }
 

@@ -2,20 +2,24 @@
 //! life, and says what to do next.
 //!
 //! ```text
-//!            Open                 Seat
-//! Away -------------> Warming -------------> Playing
-//!   ^  failed: back-off  |  silent, unpaced      |  gone, silent, only errors
-//!   +--------------------+-----------------------+
+//!          Open             opened             Seat
+//! Away ----------> Opening ---------> Warming ---------> Playing
+//!  ^ ^   failed       |                 |  ^                | |
+//!  | +----------------+      calls again|  |                | | silent: Vacate
+//!  |                            silent, |  +----- Stalled <-|-+
+//!  | closed                    unpaced, |            |      |
+//!  +------------- Closing <-------------+------------+------+  gone, only errors, stalled for too long: Close
 //! ```
 //!
-//! Not for: doing any of it (`supervisor`), nor for the virtual device, which never fails.
+//! Opening and closing take as long as the driver likes, and some never come back: meanwhile nothing else is asked of it.
+//! Not for: doing any of it (`supervisor`, `worker`), nor for the virtual device, which never fails.
 
 use super::signals::Signs;
 use downbeat_sync::{LocalTime, Span};
 use std::fmt;
 
-/// How long after a failure a card is tried again; the next waits double up to the longest.
-const FIRST_RETRY: Span = Span::from_millis(500);
+/// How long after a failure a card is tried again: a JACK server that is started again is there in 0.1 to 0.3 s; the next waits double up to the longest.
+const FIRST_RETRY: Span = Span::from_millis(200);
 const LAST_RETRY: Span = Span::from_secs(2);
 /// A card that is not paced will not be so soon.
 const UNPACED_RETRY: Span = Span::from_secs(60);
@@ -29,6 +33,14 @@ const AHEAD_BLOCKS: u64 = 8;
 /// A card that plays must call within this time, or within [`SILENT_BLOCKS`] of its blocks if that is longer.
 const SILENT: Span = Span::from_millis(250);
 const SILENT_BLOCKS: i128 = 4;
+/// A card that stalled is closed if it has not called again within this time. Until then a sound server that only stood
+/// still gets its client back as it was, within [`WARM`] ...
+const STALL_OF_SERVER: Span = Span::from_secs(5);
+/// ... but a driver that hangs goes on only when it is opened anew.
+const STALL_OF_DRIVER: Span = Span::from_millis(250);
+/// How long a card that is being opened or has just been opened is worth waiting for in silence. Cards take 0.2 s; a sound
+/// server that must wake up first takes two.
+const PROMISE: Span = Span::from_secs(1);
 /// More errors than this between two looks, and more than blocks: it only complains.
 const MAX_ERRORS: u64 = 50;
 /// How long the machine may sleep between two looks.
@@ -39,11 +51,13 @@ const LOOK: Span = Span::from_millis(50);
 pub(crate) enum Action {
     /// Look again after this long.
     Wait(Span),
-    /// Try to open the card, then tell by [`Machine::opened`] or [`Machine::failed`].
+    /// Begin to open the card, then tell by [`Machine::opened`] or [`Machine::failed`].
     Open,
     /// The card runs: let the callback sit there.
     Seat,
-    /// Close the card; the callback sits on the virtual device (again).
+    /// The card calls no more: let the callback sit on the virtual device; the card stays open.
+    Vacate,
+    /// Begin to close the card, then tell by [`Machine::closed`]; the callback sits on the virtual device (again).
     Close(Lost),
 }
 
@@ -76,6 +90,8 @@ impl fmt::Display for Lost {
 pub(crate) struct Machine {
     phase: Phase,
     retry: Span,
+    /// When the card that is tried now was first worth waiting for.
+    tried: LocalTime,
     /// When the machine last looked, and what it saw.
     looked: LocalTime,
     seen: Signs,
@@ -87,10 +103,16 @@ enum Phase {
     Content,
     /// The card is tried when it is time.
     Away { until: LocalTime },
+    /// The driver is at work.
+    Opening,
     /// The card is open and calls nobody yet. `since`: its first call, and the frames it had asked for by then.
     Warming { opened: LocalTime, since: Option<(LocalTime, u64)>, pace: Pace },
     /// The callback sits on the card. `silence`: how long it has not called.
     Playing { silence: Span, pace: Pace },
+    /// The card is open and calls no more. `silence` as before.
+    Stalled { silence: Span, pace: Pace },
+    /// The driver is at work. The card is tried again so long after it came back.
+    Closing { retry: Span },
 }
 
 /// A card's blocks.
@@ -100,13 +122,37 @@ pub(crate) struct Pace {
     pub(crate) rate: u32,
     /// Frames per block.
     pub(crate) block: u32,
+    /// A sound server stands between us and the card.
+    pub(crate) served: bool,
 }
 
 impl Machine {
     /// A machine that wants a card at once, or never.
     pub(crate) fn new(now: LocalTime, wants_card: bool) -> Machine {
         let phase = if wants_card { Phase::Away { until: now } } else { Phase::Content };
-        Machine { phase, retry: FIRST_RETRY, looked: now, seen: Signs::default() }
+        Machine { phase, retry: FIRST_RETRY, tried: now, looked: now, seen: Signs::default() }
+    }
+
+    /// Whether the card may be there in a moment, so that moving to the virtual device is not worth it yet.
+    pub(crate) fn is_promising(&self, now: LocalTime) -> bool {
+        self.is_opening() && now - self.tried < PROMISE
+    }
+
+    /// Whether the driver is at work to open the card, or has just done so.
+    pub(crate) fn is_opening(&self) -> bool {
+        matches!(self.phase, Phase::Opening | Phase::Warming { .. })
+    }
+
+    /// Whether the card is open and calls no more.
+    pub(crate) fn is_stalled(&self) -> bool {
+        matches!(self.phase, Phase::Stalled { .. })
+    }
+
+    /// The card that is played on has blocks of another length now (frames).
+    pub(crate) fn set_block(&mut self, block: u32) {
+        if let Phase::Playing { pace, .. } = &mut self.phase {
+            pace.block = block;
+        }
     }
 
     /// The card was opened.
@@ -118,7 +164,15 @@ impl Machine {
 
     /// The card could not be opened.
     pub(crate) fn failed(&mut self, now: LocalTime) {
-        self.back_off(now);
+        let retry = self.back_off();
+        self.phase = Phase::Away { until: now + retry };
+    }
+
+    /// The card is closed.
+    pub(crate) fn closed(&mut self, now: LocalTime) {
+        if let Phase::Closing { retry } = self.phase {
+            self.phase = Phase::Away { until: now + retry };
+        }
     }
 
     /// Looks at the open card's signs of life (any, while none is open).
@@ -130,39 +184,53 @@ impl Machine {
         match &mut self.phase {
             Phase::Content => Action::Wait(LOOK),
             Phase::Away { until } if now.is_before(*until) => Action::Wait((*until - now).min(LOOK)),
-            Phase::Away { .. } => Action::Open,
+            Phase::Away { .. } => {
+                self.phase = Phase::Opening;
+                self.tried = now;
+                Action::Open
+            }
+            Phase::Opening | Phase::Closing { .. } => Action::Wait(LOOK),
             Phase::Warming { opened, since, pace } => {
                 let (opened, pace) = (*opened, *pace);
                 if since.is_none() && signs.callbacks > 0 {
                     *since = Some((now, signs.frames));
                 }
                 let verdict = warm(now, opened, *since, signs, pace);
-                self.warmed(now, verdict, pace)
+                self.warmed(verdict, pace)
             }
             Phase::Playing { silence, pace } => {
                 let called = signs.callbacks - before.callbacks;
                 let errors = signs.errors - before.errors;
                 *silence = if called > 0 { Span::ZERO } else { *silence + elapsed };
-                let patience = SILENT
-                    .max(Span::from_ratio(SILENT_BLOCKS * i128::from(pace.block), i128::from(pace.rate)));
-                let lost = if signs.gone {
-                    Some(Lost::Gone)
+                if signs.gone {
+                    self.close(Lost::Gone)
                 } else if errors > MAX_ERRORS && errors > called {
-                    Some(Lost::Errors)
-                } else if *silence >= patience {
-                    Some(Lost::Silent)
+                    self.close(Lost::Errors)
+                } else if *silence >= pace.patience() {
+                    self.phase = Phase::Stalled { silence: *silence, pace: *pace };
+                    Action::Vacate
                 } else {
-                    None
-                };
-                match lost {
-                    Some(lost) => self.close(now, lost),
-                    None => Action::Wait(LOOK),
+                    Action::Wait(LOOK)
+                }
+            }
+            Phase::Stalled { silence, pace } => {
+                *silence += elapsed;
+                let pace = *pace;
+                if signs.gone {
+                    self.close(Lost::Gone)
+                } else if signs.callbacks > before.callbacks {
+                    self.phase = Phase::Warming { opened: now, since: Some((now, signs.frames)), pace };
+                    Action::Wait(LOOK)
+                } else if *silence >= pace.patience() + pace.hope() {
+                    self.close(Lost::Silent)
+                } else {
+                    Action::Wait(LOOK)
                 }
             }
         }
     }
 
-    fn warmed(&mut self, now: LocalTime, verdict: Option<Result<(), Lost>>, pace: Pace) -> Action {
+    fn warmed(&mut self, verdict: Option<Result<(), Lost>>, pace: Pace) -> Action {
         match verdict {
             None => Action::Wait(LOOK),
             Some(Ok(())) => {
@@ -170,21 +238,33 @@ impl Machine {
                 self.retry = FIRST_RETRY;
                 Action::Seat
             }
-            Some(Err(lost)) => self.close(now, lost),
+            Some(Err(lost)) => self.close(lost),
         }
     }
 
-    fn close(&mut self, now: LocalTime, lost: Lost) -> Action {
-        self.back_off(now);
-        if lost == Lost::Unpaced {
-            self.phase = Phase::Away { until: now + UNPACED_RETRY };
-        }
+    fn close(&mut self, lost: Lost) -> Action {
+        let retry = self.back_off();
+        let retry = if lost == Lost::Unpaced { UNPACED_RETRY } else { retry };
+        self.phase = Phase::Closing { retry };
         Action::Close(lost)
     }
 
-    fn back_off(&mut self, now: LocalTime) {
-        self.phase = Phase::Away { until: now + self.retry };
-        self.retry = Span::from_ticks(self.retry.ticks() * 2).min(LAST_RETRY);
+    /// How long to wait this time; twice that the next time.
+    fn back_off(&mut self) -> Span {
+        let longer = Span::from_ticks(self.retry.ticks() * 2).min(LAST_RETRY);
+        std::mem::replace(&mut self.retry, longer)
+    }
+}
+
+impl Pace {
+    /// How long a card that plays may be silent.
+    fn patience(self) -> Span {
+        SILENT.max(Span::from_ratio(SILENT_BLOCKS * i128::from(self.block), i128::from(self.rate)))
+    }
+
+    /// How long it may be silent after that, while it is open.
+    fn hope(self) -> Span {
+        if self.served { STALL_OF_SERVER } else { STALL_OF_DRIVER }
     }
 }
 
@@ -221,7 +301,7 @@ fn warm(
 mod tests {
     use super::*;
 
-    const PACE: Pace = Pace { rate: 48_000, block: 256 };
+    const PACE: Pace = Pace { rate: 48_000, block: 256, served: false };
 
     fn at(millis: i64) -> LocalTime {
         LocalTime::from_ticks(1 << 40) + Span::from_millis(millis)
@@ -266,7 +346,7 @@ mod tests {
                 machine.failed(at(millis));
             }
         }
-        assert_eq!(tried, [0, 500, 1_500, 3_500, 5_500, 7_500]);
+        assert_eq!(tried, [0, 200, 600, 1_400, 3_000, 5_000, 7_000]);
     }
 
     #[test]
@@ -280,22 +360,23 @@ mod tests {
         let (mut machine, seated) = playing();
         let gone = Signs { gone: true, ..running(seated) };
         assert_eq!(machine.look(at(seated + 10), gone), Action::Close(Lost::Gone));
-        assert!(matches!(machine.look(at(seated + 400), gone), Action::Wait(_)));
-        assert_eq!(machine.look(at(seated + 510), gone), Action::Open);
-        machine.opened(at(seated + 520), PACE);
-        assert!(matches!(machine.look(at(seated + 530), running(10)), Action::Wait(_)));
-        assert_eq!(machine.look(at(seated + 700), running(180)), Action::Seat);
+        machine.closed(at(seated + 10));
+        assert!(matches!(machine.look(at(seated + 200), gone), Action::Wait(_)));
+        assert_eq!(machine.look(at(seated + 210), gone), Action::Open);
+        machine.opened(at(seated + 220), PACE);
+        assert!(matches!(machine.look(at(seated + 230), running(10)), Action::Wait(_)));
+        assert_eq!(machine.look(at(seated + 400), running(180)), Action::Seat);
     }
 
     #[test]
     fn the_watchdog_bites_after_a_quarter_second_or_four_long_blocks() {
         for (block, patience) in [(256, 250), (8_192, 700)] {
             let (mut machine, seated) = playing();
-            machine.phase = Phase::Playing { silence: Span::ZERO, pace: Pace { rate: 48_000, block } };
+            machine.phase = Phase::Playing { silence: Span::ZERO, pace: Pace { block, ..PACE } };
             let still = running(seated);
             let bitten = (1..40)
                 .map(|step| step * 50)
-                .find(|millis| machine.look(at(seated + millis), still) == Action::Close(Lost::Silent));
+                .find(|millis| machine.look(at(seated + millis), still) == Action::Vacate);
             assert_eq!(bitten, Some(patience), "block {block}");
         }
     }
@@ -315,6 +396,7 @@ mod tests {
         machine.look(at(10), running(0));
         let flood = Signs { callbacks: 20_000, frames: 20_000 * 256, ..Signs::default() };
         assert_eq!(machine.look(at(60), flood), Action::Close(Lost::Unpaced));
+        machine.closed(at(60));
         assert!(matches!(machine.look(at(60_000), flood), Action::Wait(_)));
         assert_eq!(machine.look(at(60_060), flood), Action::Open);
     }
@@ -339,5 +421,67 @@ mod tests {
         let (mut machine, seated) = playing();
         let some = Signs { errors: 5, xruns: 20, ..running(seated + 50) };
         assert!(matches!(machine.look(at(seated + 50), some), Action::Wait(_)));
+    }
+
+    #[test]
+    fn a_server_that_stands_still_and_goes_on_gets_the_callback_back_without_being_opened_anew() {
+        let (mut machine, seated) = playing();
+        machine.phase = Phase::Playing { silence: Span::ZERO, pace: Pace { served: true, ..PACE } };
+        let mut done = Vec::new();
+        for millis in (0..6_000).step_by(50) {
+            let standing = (1_000..4_000).contains(&millis);
+            let frozen = if standing { 1_000 } else { millis - if millis >= 4_000 { 3_000 } else { 0 } };
+            match machine.look(at(seated + millis), running(seated + frozen)) {
+                Action::Wait(_) => {}
+                other => done.push((millis, other)),
+            }
+        }
+        assert_eq!(done, [(1_250, Action::Vacate), (4_200, Action::Seat)]);
+    }
+
+    #[test]
+    fn a_card_that_does_not_call_again_is_closed_and_tried_when_that_came_back() {
+        for (served, closed) in [(true, 5_250), (false, 500)] {
+            let (mut machine, seated) = playing();
+            machine.phase = Phase::Playing { silence: Span::ZERO, pace: Pace { served, ..PACE } };
+            let mut done = Vec::new();
+            for millis in (50..20_000).step_by(50) {
+                if millis == 15_000 {
+                    machine.closed(at(seated + millis));
+                }
+                match machine.look(at(seated + millis), running(seated)) {
+                    Action::Wait(_) => {}
+                    other => done.push((millis, other)),
+                }
+            }
+            // While the driver is at work nothing else is asked of it, however long it takes.
+            let expected =
+                [(250, Action::Vacate), (closed, Action::Close(Lost::Silent)), (15_200, Action::Open)];
+            assert_eq!(done, expected);
+        }
+    }
+
+    #[test]
+    fn a_server_that_dies_while_it_stands_still_is_closed_at_once() {
+        let (mut machine, seated) = playing();
+        machine.phase = Phase::Stalled { silence: SILENT, pace: Pace { served: true, ..PACE } };
+        let gone = Signs { gone: true, ..running(seated) };
+        assert_eq!(machine.look(at(seated + 50), gone), Action::Close(Lost::Gone));
+    }
+
+    #[test]
+    fn a_card_that_takes_long_to_open_is_waited_for_but_not_in_silence() {
+        let mut machine = Machine::new(at(0), true);
+        assert!(!machine.is_promising(at(0)), "nothing is tried yet");
+        for millis in 0..30_000 {
+            let action = machine.look(at(millis), Signs::default());
+            assert_eq!(action == Action::Open, millis == 0, "at {millis} ms");
+            assert_eq!(machine.is_promising(at(millis)), millis < 1_000, "at {millis} ms");
+        }
+        machine.opened(at(30_000), PACE);
+        assert!(!machine.is_promising(at(30_000)));
+        let mut looks = (30_000..31_000).step_by(50);
+        let seated = looks.find(|millis| machine.look(at(*millis), running(millis - 30_000)) == Action::Seat);
+        assert!(seated.is_some_and(|millis| millis < 30_300), "{seated:?}");
     }
 }

@@ -3,7 +3,8 @@
 //! ```text
 //! Device (handle)  --  supervisor (thread)  --- seats --->  Callback (the driver)
 //!   machine   when to try a card, trust it, give it up      pure
-//!   card      cpal's streams, each with a `feed`            edge, feature `device`
+//!   worker    the thread that opens and closes cards        edge; may hang
+//!   card      streams of cpal, our JACK client: by `feed`   edge, features `device` and `jack`
 //!   paced     the virtual device                            edge, over the pure `pacer`
 //! ```
 //!
@@ -23,18 +24,19 @@ mod feed;
 mod handle;
 #[cfg(feature = "device")]
 mod hush;
+#[cfg(feature = "jack")]
+mod jack;
 #[cfg(feature = "device")]
 mod latency;
 mod list;
 mod machine;
 mod paced;
 mod pacer;
-#[cfg(feature = "jack")]
-mod patch;
 pub mod priority;
 mod seat;
 mod signals;
 mod supervisor;
+mod worker;
 
 pub use handle::{Device, DeviceError};
 pub use list::{DeviceListing, HostListing, list};
@@ -56,7 +58,7 @@ pub trait Callback: Send + 'static {
     /// the first [`Callback::render`] on each device; may allocate, and may read a file.
     fn configure(&mut self, format: Format, device: Identity<'_>);
 
-    /// Fills one block. `RT:` the usual rules.
+    /// Fills one block. `RT:` the usual rules. Two devices never call at once, but two after one another may.
     ///
     /// `now` is local time as the device asked for the block: read first thing in a card's callback, the exact tick of
     /// the virtual device. `latency` is how long after it the first frame of `out` leaves the connector, for the earliest
@@ -159,6 +161,8 @@ pub struct DeviceState {
     pub realtime: priority::Grant,
     /// How often a card was opened anew after the first.
     pub reopened: u32,
+    /// How often a card stopped asking for blocks while it was played on.
+    pub stalls: u64,
     /// Xruns the device reported, on this device and those before it.
     pub xruns: u64,
     /// What the user should know: why the wanted card is away, or what it does differently than asked.
@@ -172,4 +176,6 @@ pub enum Standing {
     Wanted,
     /// The virtual device, until the wanted card comes or comes back.
     Meanwhile,
+    /// The virtual device, until the wanted card, which is open, asks for blocks again: its server stands still.
+    Stalled,
 }

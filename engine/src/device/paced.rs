@@ -7,45 +7,38 @@
 use super::Format;
 use super::pacer::Pacer;
 use super::priority::{AUDIO_PRIORITY, raise_this_thread};
-use super::seat::{Guest, Seat, Usher, seat};
+use super::seat::Seat;
 use super::signals::Signals;
 use downbeat_sync::{Clock, Span};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 
 /// Frames per block where nobody asked for another number.
 pub(crate) const DEFAULT_BLOCK: u32 = 256;
 
-/// A running virtual device. Dropping it stops it within a block and sends its guest home.
+/// A running virtual device. Dropping it stops it within a block; the callback stays in its seat.
 pub(crate) struct Paced {
-    usher: Usher,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Paced {
-    /// Starts it. The first block is asked for at once, the guest found at the block after [`Paced::usher`] led it in.
+    /// Starts it. It calls what sits in the seat, from its next block on.
     pub(crate) fn start(
         format: Format,
         clock: Clock,
         signals: Arc<Signals>,
-        home: Sender<Guest>,
+        seat: Seat,
     ) -> io::Result<Paced> {
-        let (usher, seat) = seat(home);
         signals.set_latency(latency(format));
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new()
             .name("virtual device".into())
-            .spawn(move || run(format, clock, &signals, seat, &stopped))?;
-        Ok(Paced { usher, stop, thread: Some(thread) })
-    }
-
-    pub(crate) fn usher(&mut self) -> &mut Usher {
-        &mut self.usher
+            .spawn(move || run(format, clock, &signals, &seat, &stopped))?;
+        Ok(Paced { stop, thread: Some(thread) })
     }
 }
 
@@ -59,7 +52,7 @@ impl Drop for Paced {
     }
 }
 
-fn run(format: Format, clock: Clock, signals: &Signals, mut seat: Seat, stop: &AtomicBool) {
+fn run(format: Format, clock: Clock, signals: &Signals, seat: &Seat, stop: &AtomicBool) {
     signals.set_grant(raise_this_thread(AUDIO_PRIORITY));
     let latency = latency(format);
     let mut out = vec![0.0f32; format.block as usize * usize::from(format.channels)];
@@ -75,12 +68,13 @@ fn run(format: Format, clock: Clock, signals: &Signals, mut seat: Seat, stop: &A
         if tick.skipped > 0 {
             signals.xrun();
         }
-        if let Some(guest) = seat.guest() {
+        if let Some(mut callback) = seat.take() {
             if tick.skipped > 0 {
-                guest.xrun();
+                callback.xrun();
             }
             out.fill(0.0);
-            guest.render(tick.at, latency, &mut out);
+            callback.render(tick.at, latency, &mut out);
+            seat.put(callback);
         }
     }
 }

@@ -1,59 +1,33 @@
-//! [`Seat`]: the place in a device's callback where the one [`Callback`] sits, and how it comes and goes.
+//! [`Seat`]: the place in a device's callback where the one [`Callback`] sits, and from which it can be taken at any time.
 //!
-//! A device opens with an empty seat and plays silence; only when it is known to run is the callback handed in, through
-//! a wait-free ring. When the device is closed, or dies, its closure is dropped, and the seat's `Drop` sends the callback
-//! home. So trying a card costs the device that plays nothing, and no lock is ever near the audio thread.
+//! A device opens with an empty seat and plays silence; only when it is known to run is the callback put in. A block
+//! takes it out, calls it and puts it back, each by one atomic exchange of a pointer. So whoever minds the device can take
+//! it as well: from a device that was closed, and from one that is open but calls no more, because its server stands
+//! still. A block that wakes up later finds the seat empty and plays silence. Nobody ever waits for anybody.
 
 use super::Callback;
-use rtrb::{Consumer, Producer, RingBuffer};
-use std::sync::mpsc::Sender;
+use crossbeam_utils::atomic::AtomicCell;
+use std::sync::Arc;
 
-/// A callback on its way.
-pub(crate) type Guest = Box<dyn Callback>;
+/// The callback, behind one thin pointer.
+pub(crate) type Held = Box<Box<dyn Callback>>;
 
-/// The supervisor's end: hands the callback in.
-pub(crate) struct Usher(Producer<Guest>);
+const _: () = assert!(AtomicCell::<Option<Held>>::is_lock_free(), "a seat must not be a lock");
 
-/// The device's end.
-pub(crate) struct Seat {
-    inbox: Consumer<Guest>,
-    guest: Option<Guest>,
-    home: Sender<Guest>,
-}
-
-/// An empty seat whose guest will be sent `home` when it is dropped.
-pub(crate) fn seat(home: Sender<Guest>) -> (Usher, Seat) {
-    let (producer, inbox) = RingBuffer::new(1);
-    (Usher(producer), Seat { inbox, guest: None, home })
-}
-
-impl Usher {
-    /// Hands the callback in; the device finds it at its next block. Hands it back if the device is gone already.
-    pub(crate) fn lead_in(&mut self, guest: Guest) -> Result<(), Guest> {
-        if self.0.is_abandoned() {
-            return Err(guest);
-        }
-        self.0.push(guest).map_err(|rtrb::PushError::Full(guest)| guest)
-    }
-}
+/// Both ends of it are the same.
+#[derive(Clone, Default)]
+pub(crate) struct Seat(Arc<AtomicCell<Option<Held>>>);
 
 impl Seat {
-    /// Who sits here. `RT:` wait-free.
-    pub(crate) fn guest(&mut self) -> Option<&mut dyn Callback> {
-        if self.guest.is_none() {
-            self.guest = self.inbox.pop().ok();
-        }
-        self.guest.as_deref_mut()
+    /// Takes the callback; `None` if it is not here, or being called at this moment. `RT:` wait-free.
+    pub(crate) fn take(&self) -> Option<Held> {
+        self.0.take()
     }
-}
 
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let waiting = self.inbox.pop().ok();
-        for guest in self.guest.take().into_iter().chain(waiting) {
-            // Nobody at home means the supervisor is gone too; then the callback ends here.
-            let _ = self.home.send(guest);
-        }
+    /// Puts the callback in, where none is: there is only one. `RT:` wait-free.
+    pub(crate) fn put(&self, callback: Held) {
+        let before = self.0.swap(Some(callback));
+        debug_assert!(before.is_none(), "there is one callback");
     }
 }
 
@@ -62,28 +36,61 @@ mod tests {
     use super::*;
     use crate::device::{Format, Identity};
     use downbeat_sync::{LocalTime, Span};
-    use std::sync::mpsc;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+    use std::thread;
 
-    struct Quiet;
-    impl Callback for Quiet {
+    /// Counts its blocks, and notices if it is called by two at once.
+    struct Single {
+        calls: Arc<AtomicU64>,
+        inside: AtomicBool,
+    }
+
+    impl Callback for Single {
         fn configure(&mut self, _: Format, _: Identity<'_>) {}
-        fn render(&mut self, _: LocalTime, _: Span, _: &mut [f32]) {}
+
+        fn render(&mut self, _: LocalTime, _: Span, _: &mut [f32]) {
+            assert!(!self.inside.swap(true, Relaxed));
+            self.calls.fetch_add(1, Relaxed);
+            self.inside.store(false, Relaxed);
+        }
+
         fn xrun(&mut self) {}
     }
 
     #[test]
-    fn a_guest_comes_home_whether_it_was_seated_or_still_waiting() {
-        for looks_before_the_end in [0, 1] {
-            let (home, door) = mpsc::channel();
-            let (mut usher, mut seat) = seat(home);
-            assert!(seat.guest().is_none());
-            assert!(usher.lead_in(Box::new(Quiet)).is_ok());
-            for _ in 0..looks_before_the_end {
-                assert!(seat.guest().is_some());
+    fn a_callback_moves_between_two_devices_that_both_run_and_is_never_in_both() {
+        let calls = Arc::new(AtomicU64::new(0));
+        let seats = [Seat::default(), Seat::default()];
+        let stop = AtomicBool::new(false);
+        seats[0].put(Box::new(Box::new(Single { calls: Arc::clone(&calls), inside: false.into() })));
+        let block = |seat: &Seat| {
+            let Some(mut held) = seat.take() else { return false };
+            held.render(LocalTime::from_ticks(0), Span::ZERO, &mut []);
+            seat.put(held);
+            true
+        };
+        thread::scope(|scope| {
+            let played: Vec<_> = seats
+                .iter()
+                .map(|seat| {
+                    let mut played = 0;
+                    let stop = &stop;
+                    scope.spawn(move || {
+                        while !stop.load(Relaxed) {
+                            played += u64::from(block(seat));
+                        }
+                        played
+                    })
+                })
+                .collect();
+            for moves in 0..20_000 {
+                let held = std::iter::repeat_with(|| seats[moves % 2].take()).flatten().next();
+                seats[(moves + 1) % 2].put(held.expect("it is put back after each block"));
             }
-            drop(seat);
-            assert!(door.try_recv().is_ok());
-            assert!(usher.lead_in(Box::new(Quiet)).is_err(), "a device that is gone takes nobody");
-        }
+            stop.store(true, Relaxed);
+            let played: u64 = played.into_iter().map(|thread| thread.join().expect("no panic")).sum();
+            assert_eq!(played, calls.load(Relaxed));
+        });
+        assert!(seats.iter().filter_map(Seat::take).count() == 1, "it is in one of them");
     }
 }

@@ -5,7 +5,7 @@
 
 use super::priority::Grant;
 use downbeat_sync::Span;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// One device's signs of life.
 #[derive(Debug, Default)]
@@ -21,6 +21,8 @@ pub(crate) struct Signals {
     #[cfg(feature = "device")]
     claimed: AtomicI64,
     grant: AtomicU8,
+    /// Frames of the blocks asked for now; 0 where they are as the device was opened for.
+    block: AtomicU32,
 }
 
 /// A reading of [`Signals`].
@@ -97,6 +99,17 @@ impl Signals {
         Grant::from_u8(self.grant.load(Relaxed))
     }
 
+    /// The device's blocks have another length now (frames). `RT:`
+    #[cfg(feature = "jack")]
+    pub(crate) fn set_block(&self, frames: u32) {
+        self.block.store(frames, Relaxed);
+    }
+
+    /// Frames of the blocks asked for now, if they are not what the device was opened for.
+    pub(crate) fn block(&self) -> Option<u32> {
+        Some(self.block.load(Relaxed)).filter(|frames| *frames > 0)
+    }
+
     pub(crate) fn read(&self) -> Signs {
         Signs {
             callbacks: self.callbacks.load(Relaxed),
@@ -104,6 +117,29 @@ impl Signals {
             errors: self.errors.load(Relaxed),
             xruns: self.xruns.load(Relaxed),
             gone: self.gone.load(Relaxed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_sign_of_life_is_counted_as_what_it_is() {
+        let signals = Signals::default();
+        signals.called(64);
+        signals.called(16);
+        signals.xrun();
+        let (callbacks, frames, xruns) = (2, 80, 1);
+        assert_eq!(signals.read(), Signs { callbacks, frames, xruns, ..Signs::default() });
+        #[cfg(feature = "device")]
+        {
+            // Some cards tell of errors a million times a second and never play: that is no life.
+            (0..5).for_each(|_| signals.error());
+            assert_eq!(signals.read(), Signs { callbacks, frames, xruns, errors: 5, gone: false });
+            signals.gone();
+            assert!(signals.read().gone);
         }
     }
 }

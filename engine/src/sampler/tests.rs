@@ -61,6 +61,24 @@ fn an_unpitched_clip_is_a_copy() {
 }
 
 #[test]
+fn a_clip_is_heard_to_the_last_fraction_of_a_frame() {
+    let clip = Arc::new(Clip::from_channels(48_000, &[&[1.0; 500]]));
+    for interp in [Interp::Cubic, Interp::Sinc] {
+        for (rate, offset) in [(1.0, 0.25), (1.0, 0.875), (0.7, 0.0), (1.3, 0.4), (2.5, 0.1)] {
+            let step = f64::from(rate);
+            let end = 500.0 + Kernel::choose(interp, step).reach() as f64;
+            // Every output frame whose place lies before the end, however little.
+            let frames = ((end - offset * step) / step).ceil() as usize;
+            for run in [128, 37] {
+                let play = play(rate, 0.0, false);
+                let [heard, _] = take(&mut sampler(&clip, &play, offset, interp), vec![run; 40]);
+                assert_eq!(heard.len(), frames, "at speed {rate}, {offset} after the onset, by {interp:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn an_unpitched_loop_is_a_copy_over_and_over() {
     let frames = noise(77);
     let clip = Arc::new(Clip::from_channels(48_000, &[&frames]));

@@ -49,7 +49,7 @@ fn the_head_sounds_before_the_disk_has_stirred() {
     let scratch = Scratch::new("head");
     let (_, clip) = numbered(&scratch, 10_000, 2);
     let (mut streams, mut feeder) = streams(CONFIG);
-    let mut reader = streams.open(&clip, 0, false).unwrap();
+    let mut reader = streams.open(&clip, 0, false, Origin(0)).unwrap();
     assert!(reader.advance(0, HEAD as u64));
     assert_span(&reader, &clip, false, 0, HEAD as u64);
     assert!(!reader.advance(HEAD as u64 - 1, HEAD as u64 + 1), "the disk has not delivered");
@@ -64,7 +64,7 @@ fn a_late_stream_skips_to_where_the_voice_should_be() {
     let scratch = Scratch::new("late");
     let (_, clip) = numbered(&scratch, 200_000, 2);
     let (mut streams, mut feeder) = streams(CONFIG);
-    let mut reader = streams.open(&clip, 0, false).unwrap();
+    let mut reader = streams.open(&clip, 0, false, Origin(0)).unwrap();
     let mut at = 0;
     while at < 150_000 {
         assert_eq!(reader.advance(at, at + 128), at + 128 <= HEAD as u64);
@@ -85,7 +85,7 @@ fn a_start_beyond_the_head_is_fetched_ahead() {
     let scratch = Scratch::new("start");
     let (_, clip) = numbered(&scratch, 10_000, 1);
     let (mut streams, mut feeder) = streams(CONFIG);
-    let mut reader = streams.open(&clip, 5_000, false).unwrap();
+    let mut reader = streams.open(&clip, 5_000, false, Origin(0)).unwrap();
     assert!(!reader.advance(5_000, 5_001));
     feeder.step();
     assert!(reader.advance(5_000, 5_100));
@@ -97,7 +97,7 @@ fn spans_that_break_the_rules_are_not_readable() {
     let scratch = Scratch::new("rules");
     let (_, clip) = numbered(&scratch, 50_000, 1);
     let (mut streams, mut feeder) = streams(CONFIG);
-    let mut reader = streams.open(&clip, 10, false).unwrap();
+    let mut reader = streams.open(&clip, 10, false, Origin(0)).unwrap();
     while feeder.step() {}
     assert!(!reader.advance(9, 20), "before the start");
     assert!(!reader.advance(30, 29), "backwards");
@@ -113,17 +113,17 @@ fn a_reader_is_free_again_only_once_the_disk_has_let_go_of_it() {
     let (_, clip) = numbered(&scratch, 50_000, 2);
     let (mut streams, mut feeder) = streams(CONFIG);
     let counters = Arc::clone(streams.counters());
-    let first = streams.open(&clip, 0, false).unwrap();
-    let _second = streams.open(&clip, 0, false).unwrap();
-    assert!(streams.open(&clip, 0, false).is_none());
+    let first = streams.open(&clip, 0, false, Origin(0)).unwrap();
+    let _second = streams.open(&clip, 0, false, Origin(0)).unwrap();
+    assert!(streams.open(&clip, 0, false, Origin(0)).is_none());
     while feeder.step() {}
     assert_eq!(counters.open.load(Ordering::Relaxed), 2);
     streams.close(first);
-    assert!(streams.open(&clip, 0, false).is_none(), "not acknowledged");
+    assert!(streams.open(&clip, 0, false, Origin(0)).is_none(), "not acknowledged");
     assert_eq!(counters.refused.load(Ordering::Relaxed), 2);
     feeder.step();
     assert_eq!(counters.open.load(Ordering::Relaxed), 1);
-    let mut again = streams.open(&clip, 20_000, false).unwrap();
+    let mut again = streams.open(&clip, 20_000, false, Origin(0)).unwrap();
     assert!(!again.advance(20_000, 20_001), "what the last use left must not sound");
     while feeder.step() {}
     assert!(again.advance(20_000, 20_100));
@@ -135,7 +135,7 @@ fn a_clip_is_let_go_of_by_the_disk_thread() {
     let scratch = Scratch::new("drop");
     let (_, clip) = numbered(&scratch, 10_000, 1);
     let (mut streams, mut feeder) = streams(CONFIG);
-    let reader = streams.open(&clip, 0, false).unwrap();
+    let reader = streams.open(&clip, 0, false, Origin(0)).unwrap();
     streams.close(reader);
     assert!(Arc::strong_count(&clip) > 1);
     feeder.step();
@@ -143,25 +143,30 @@ fn a_clip_is_let_go_of_by_the_disk_thread() {
 }
 
 #[test]
-fn a_file_that_is_gone_cut_or_replaced_is_silence_from_there_on() {
+fn a_file_that_is_gone_cut_or_replaced_starves_the_stream_and_says_whose_it_was() {
     let scratch = Scratch::new("gone");
     let (path, clip) = numbered(&scratch, 30_000, 1);
     let (mut streams, mut feeder) = streams(CONFIG);
     let counters = Arc::clone(streams.counters());
-    let mut cut = streams.open(&clip, 0, false).unwrap();
+    let mut cut = streams.open(&clip, 0, false, Origin(7)).unwrap();
     feeder.step();
+    assert_eq!(feeder.failure(), None);
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(8_000).unwrap();
-    let mut gone = streams.open(&clip, 0, true).unwrap();
+    let mut gone = streams.open(&clip, 0, true, Origin(8)).unwrap();
     while feeder.step() {}
     assert_eq!(counters.failed.load(Ordering::Relaxed), 2);
+    let failures: Vec<_> = std::iter::from_fn(|| feeder.failure()).collect();
+    let mut whose: Vec<_> = failures.iter().map(|failure| failure.asked.0).collect();
+    whose.sort_unstable();
+    assert_eq!(whose, [7, 8]);
+    assert!(failures.iter().all(|failure| failure.file == "numbers.wav" && !failure.why.is_empty()));
     assert!(cut.advance(HEAD as u64, HEAD as u64 + PIECE as u64));
     assert_span(&cut, &clip, false, HEAD as u64, HEAD as u64 + PIECE as u64);
     let silent = HEAD as u64 + PIECE as u64;
-    assert!(cut.advance(silent, silent + 1_000));
-    assert_eq!(cut.channel(0), [0.0; 1_000]);
-    assert!(gone.advance(0, 1_000));
-    assert_eq!(gone.channel(0)[..HEAD], expected(&clip, false, 0, HEAD as u64));
-    assert_eq!(gone.channel(0)[HEAD..], [0.0; 1_000 - HEAD]);
+    assert!(!cut.advance(silent, silent + 1_000), "nothing came, and nothing is made up");
+    assert!(gone.advance(0, HEAD as u64));
+    assert_eq!(gone.channel(0), expected(&clip, false, 0, HEAD as u64));
+    assert!(!gone.advance(0, 1_000));
 }
 
 /// The sound of a few events on one clip, the disk looked at before each block.
@@ -203,7 +208,7 @@ fn a_streamed_clip_sounds_bit_for_bit_like_one_in_memory() {
 fn a_clip_in_memory_needs_no_stream() {
     let (mut streams, _feeder) = streams(CONFIG);
     let clip = Arc::new(Clip::from_channels(48_000, &[&[0.5; 100]]));
-    assert!(streams.open(&clip, 0, true).is_none());
+    assert!(streams.open(&clip, 0, true, Origin(0)).is_none());
     assert_eq!(streams.counters().refused.load(Ordering::Relaxed), 0);
 }
 
@@ -237,7 +242,7 @@ proptest! {
         let (_, clip) = numbered(&scratch, frames, channels);
         let (mut streams, mut feeder) = streams(StreamConfig { streams: 1, ring_frames: 0 });
         for (looped, start, beats) in uses {
-            let mut reader = streams.open(&clip, start, looped).expect("the last one was let go of");
+            let mut reader = streams.open(&clip, start, looped, Origin(0)).expect("the last one was let go of");
             let mut at = start;
             let mut overtaken = 0;
             for beat in beats {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clip::ClipId;
-use crate::event::{DEFAULT_RELEASE, MAX_ARGS, VoiceShape, Wave};
+use crate::event::{DEFAULT_RELEASE, MAX_ARGS, Origin, VoiceShape, Wave};
 use crate::source::{Instrument, Progress, Run};
 use crate::stream::{StreamConfig, streams};
 use proptest::prelude::*;
@@ -298,7 +298,7 @@ fn a_stream_is_given_back_when_its_voice_ends() {
     let mut voices = pool(2);
     let play = Play { looped: false, ..play(VoiceShape { channel: Some(0), ..shape() }) };
     let from = voices.stream_from(&play, &clip, &at(0.0));
-    let reader = pool_of_streams.open(&clip, from, false);
+    let reader = pool_of_streams.open(&clip, from, false, Origin(0));
     assert!(reader.is_some());
     voices.start_play(&play, Arc::clone(&clip), reader, at(0.0), born(0));
     // The head sounds; what the disk never sends is silence, and counted.

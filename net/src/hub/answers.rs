@@ -3,14 +3,17 @@
 //! `/status/reply` and `/sync/status/reply` are pairs of key and value, so that they can grow without breaking those who
 //! read them: look for the key, not for the place. Not for: deciding whom to answer (`super`).
 
-use super::{Hub, Output};
+use super::{Hub, Output, Recording};
 use crate::endpoint::Endpoint;
 use crate::member::MemberReport;
 use crate::osc::{self, Arg, WriteError};
 use crate::score::{Arrival, TimeForm, Timetags};
 use crate::time_reply::halves;
 use downbeat_engine::LatePolicy;
-use downbeat_sync::{EnsembleTime, Jump, PeerReport, SenderReport, SenderState, Span, SyncState};
+use downbeat_engine::device::{DeviceState, Host, Standing as DeviceStanding};
+use downbeat_sync::{
+    Announcement, ClockEstimate, EnsembleTime, Jump, PeerReport, SenderReport, SenderState, Span, SyncState,
+};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -109,10 +112,19 @@ impl Hub {
         self.out.send(to, "/cancel/reply", [int(count.into())]);
     }
 
+    pub(super) fn jump_announced(&mut self, jump: Announcement) {
+        self.say_jump("/sync/jump/announced", jump.by, jump.epoch, jump.at);
+    }
+
     pub(super) fn jumped(&mut self, jump: Jump) {
+        self.say_jump("/sync/jump", jump.by, jump.epoch, jump.at);
+    }
+
+    fn say_jump(&mut self, address: &str, by: Span, epoch: u32, at: EnsembleTime) {
+        let [seconds, fraction] = halves(at);
         for to in &self.subscribers {
-            let by = Arg::Float(jump.by.as_secs_f64() as f32);
-            self.out.send(*to, "/sync/jump", [by, int(jump.epoch.into())]);
+            let by = Arg::Float(by.as_secs_f64() as f32);
+            self.out.send(*to, address, [by, int(epoch.into()), seconds, fraction]);
         }
     }
 
@@ -141,6 +153,7 @@ impl Hub {
         let engine = self.control.counters();
         let net = &self.net;
         let load = |ppm: u32| Arg::Float(ppm as f32 * 1e-6);
+        let (card, stalls) = self.device.as_ref().map_or(("none", 0), |device| (card(device), device.stalls));
         let (state, device, rate, channels, block) = match &self.device {
             Some(device) => {
                 let format = device.format;
@@ -159,7 +172,7 @@ impl Hub {
             net.unsent.load(Ordering::Relaxed),
             net.spoiled.load(Ordering::Relaxed),
         ];
-        let pairs: [(&str, Arg<'_>); 39] = [
+        let pairs: [(&str, Arg<'_>); 44] = [
             ("name", self.config.name.as_str().into()),
             ("version", self.config.version.as_str().into()),
             ("state", state.as_str().into()),
@@ -167,6 +180,8 @@ impl Hub {
             ("rate", int(rate.into())),
             ("channels", int(channels.into())),
             ("buffer", int(block.into())),
+            ("card", card.into()),
+            ("stalls", int(stalls)),
             ("latency_ms", millis(latency)),
             ("cpu", load(engine.load_ppm.load(Ordering::Relaxed))),
             ("cpu_peak", load(engine.peak_load_ppm.swap(0, Ordering::Relaxed))),
@@ -176,6 +191,9 @@ impl Hub {
             ("voices", int(engine.voices.load(Ordering::Relaxed).into())),
             ("pending", int(engine.pending.load(Ordering::Relaxed).into())),
             ("events", count(&engine.events)),
+            ("played", count(&engine.played)),
+            ("unheard", count(&engine.unheard)),
+            ("cancelled", count(&engine.cancelled)),
             ("late", count(&engine.late)),
             ("dropped", count(&engine.dropped)),
             ("senders_dropped", int(self.drops.warned())),
@@ -210,16 +228,24 @@ impl Hub {
                 ("router_failed", int(tally.failed)),
             ]
         });
+        let recording = self.recording.map(|Recording { frames, lost, failed }| {
+            [
+                ("recording", if failed { "failed" } else { "on" }.into()),
+                ("recorded", int(frames)),
+                ("record_lost", int(lost)),
+            ]
+        });
+        let pairs = pairs.into_iter().chain(recording.into_iter().flatten());
         let time = self.router.and_then(|router| router.time);
         let time = time.map(|state| ("router_time", state_name(state).into()));
-        let pairs: Vec<_> = pairs.into_iter().chain(router.into_iter().flatten()).chain(time).collect();
+        let pairs: Vec<_> = pairs.chain(router.into_iter().flatten()).chain(time).collect();
         self.out.pairs(to, "/status/reply", &pairs);
     }
 
     /// How the clock is, then a message for each of up to [`PEERS_TOLD`] other nodes.
     pub(super) fn sync_status(&mut self, to: Endpoint) {
         let now = self.now;
-        let estimate = self.session.estimate().anchored_at(now);
+        let estimate = self.session.estimate_at(now);
         let peers = self.session.peers(now);
         let tally = self.session.tally();
         let state = match self.session.state(now) {
@@ -234,7 +260,9 @@ impl Hub {
             Timetags::Sender => "sender",
         };
         let (mut senders, mut off, mut jumps) = (0, 0, 0);
-        for report in self.score.senders().filter_map(|(_, clock)| clock.report(&estimate)) {
+        // By what its timetags are measured.
+        let measure = self.measure();
+        for report in self.score.senders().filter_map(|(_, clock)| clock.report(&measure)) {
             senders += 1;
             off += u64::from(report.state == SenderState::Off);
             jumps += report.jumps;
@@ -282,6 +310,15 @@ impl Hub {
         }
     }
 
+    /// The clock by which senders are measured: room time, as their timetags were read; or the ensemble's, if only their rhythm
+    /// is kept, and they are taken as they are.
+    fn measure(&self) -> ClockEstimate {
+        match self.score.timetags() {
+            Timetags::Ensemble => *self.session.clock().line(),
+            Timetags::Sender => self.session.estimate(),
+        }
+    }
+
     fn peer_status(&mut self, to: Endpoint, peer: &PeerReport) {
         let (id, address) = (peer.id.to_string(), peer.address.to_string());
         let mut pairs: Vec<(&str, Arg<'_>)> = vec![
@@ -301,12 +338,12 @@ impl Hub {
     /// One message for each who sends timetags, those first who have been known for longest; one that says so if there are
     /// none. The first is paid for; what the budget of answers does not allow for is counted.
     pub(super) fn list_senders(&mut self, to: Endpoint) {
-        let estimate = self.session.estimate();
+        let measure = self.measure();
         let mut reports: Vec<_> = self.score.senders().collect();
         reports.sort_unstable_by_key(|(from, _)| from.0);
         let mut told = 0;
         for (from, clock) in reports {
-            let Some((sender, report)) = self.senders.key(from.0).zip(clock.report(&estimate)) else {
+            let Some((sender, report)) = self.senders.key(from.0).zip(clock.report(&measure)) else {
                 continue;
             };
             if told > 0 && !self.answers.another(self.now, &mut self.tally.unanswered) {
@@ -363,6 +400,16 @@ fn stamps(packets: u64, by_kernel: u64) -> &'static str {
         0 => "none",
         _ if 2 * by_kernel > packets => "kernel",
         _ => "user",
+    }
+}
+
+/// How the card is that the node wants.
+fn card(device: &DeviceState) -> &'static str {
+    match device.standing {
+        DeviceStanding::Wanted if device.host == Host::Virtual => "none",
+        DeviceStanding::Wanted => "playing",
+        DeviceStanding::Meanwhile => "away",
+        DeviceStanding::Stalled => "stalled",
     }
 }
 

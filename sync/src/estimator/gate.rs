@@ -64,14 +64,22 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// Judges an exchange by a line at its instant, whose offset has this standard error.
-    pub(super) fn judge(&mut self, stamps: &Stamps, line: &Line, sigma: Seconds, count: usize) -> Judgement {
-        let tolerance = TOLERANCE + SIGMAS * sigma;
+    /// Judges an exchange by a line at its instant, whose offset has this standard error; of clocks with stamps this coarse.
+    pub(super) fn judge(
+        &mut self,
+        stamps: &Stamps,
+        line: &Line,
+        sigma: Seconds,
+        grain: Seconds,
+        count: usize,
+    ) -> Judgement {
+        let tolerance = TOLERANCE + grain + SIGMAS * sigma;
         let residuals = [0, 1].map(|side| line.residual(side, stamps.x[side], stamps.y[side]));
         let above = [0, 1].map(|side| residuals[side] + line.half_width());
         let impossible = above.iter().any(|above| *above < -tolerance);
-        let unheard = (0..2)
-            .any(|side| residuals[side] < -(far_below(line, side, count) + SIGMAS * line.variance.sqrt()));
+        let unheard = (0..2).any(|side| {
+            residuals[side] < -(far_below(line, side, count) + grain + SIGMAS * line.variance.sqrt())
+        });
         // Whatever comes speaks against dissenters whose offset it rules out.
         self.dissent
             .retain(|(old, _)| stamps.x[1] - old.x[1] < MEMORY && agree(old, stamps, line, tolerance));
@@ -121,6 +129,11 @@ impl Gate {
         self.dissent
             .iter()
             .map(move |(stamps, _)| line.residual(side, stamps.x[side], stamps.y[side]) + line.edge(side))
+    }
+
+    /// Those of whom it is not decided whether they are right.
+    pub(super) fn dissenters(&self) -> impl Iterator<Item = &Stamps> {
+        self.dissent.iter().map(|(stamps, _)| stamps)
     }
 
     /// The stamps that made [`Judgement::Move`] or [`Judgement::Lower`].

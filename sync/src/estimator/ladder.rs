@@ -10,7 +10,7 @@
 //! there may be worse rungs between it and the best. The predicted mean square errors (sandwich variance and squared bias),
 //! smoothed over two minutes, decide; what contradicts them strongly is learned at once.
 
-use super::line::{Belief, Cloud, Line};
+use super::line::{Belief, Cloud, Line, RESOLUTION};
 
 /// What a late stamp weighs against an early one, rung by rung.
 const RUNGS: [f64; 9] = [1.0, 0.25, 0.06, 0.015, 0.004, 0.001, 2.5e-4, 6e-5, 1.5e-5];
@@ -25,6 +25,9 @@ const MEMORY: f64 = 120.0;
 /// A fit whose own error is so many times what is known of its rung tells of another network: it weighs at least so much.
 const UPSET: f64 = 4.0;
 const RELEARN: f64 = 0.5;
+/// For so long a fit counts in the smoothed distance between the edges (s), which is uncertain by this part of the deviation.
+const WIDTH_MEMORY: f64 = 30.0;
+const WIDTH_ERROR: f64 = 0.05;
 /// Weight of the newest fit in the smoothed distances from rung to rung.
 const SLOW: f64 = 0.03;
 /// The smoothed logarithm of a variance lies so much below the logarithm of its mean.
@@ -44,6 +47,8 @@ pub(super) struct Ladder {
     known: [Rung; RUNGS.len()],
     /// What the directions' unseen floors may shift the offset by, squared.
     unseen: f64,
+    /// How far the edges lie apart is to be as it was.
+    holds_width: bool,
 }
 
 /// What is known of a rung.
@@ -56,16 +61,22 @@ struct Rung {
     bias: f64,
     /// Smoothed distance from this rung's edges to those of the next rung.
     drop: [f64; 2],
+    /// Smoothed distance between the edges, while no way has a queue.
+    width: f64,
     /// The newest fit, which is a good start for the next.
     line: Option<Line>,
 }
 
 impl Rung {
-    fn learn(&mut self, line: &Line) {
+    fn learn(&mut self, line: &Line, holds_width: bool) {
         if !(line.variance.is_finite() && line.variance > 0.0 && line.bias.is_finite()) {
             return;
         }
         let since = self.line.map_or(f64::INFINITY, |before| line.now - before.now);
+        if !holds_width {
+            let gain = (1.0 - (-since / WIDTH_MEMORY).exp()).max(1.0 / f64::from(self.fits + 1));
+            self.width += gain * (2.0 * line.half_width() - self.width);
+        }
         self.line = Some(*line);
         self.fits += 1;
         let gain = (1.0 - (-since / MEMORY).exp()).max(1.0 / f64::from(self.fits));
@@ -81,6 +92,11 @@ impl Rung {
 }
 
 impl Ladder {
+    /// Whether the distance between the edges is to be taken from before: one way has a queue.
+    pub(super) fn hold_width(&mut self, holds: bool) {
+        self.holds_width = holds;
+    }
+
     /// Fits on the best rung, and learns how good it and its neighbours are. `span` is how much time the clouds hold (s).
     pub(super) fn fit(&mut self, start: &Line, clouds: &[Cloud; 2], belief: &Belief, span: f64) -> Line {
         let last = RUNGS.len() - 1;
@@ -130,9 +146,13 @@ impl Ladder {
 
     fn try_rung(&mut self, rung: usize, start: &Line, clouds: &[Cloud; 2], belief: &Belief) -> Line {
         let known = &mut self.known[rung];
+        let deviation = 0.5 * (start.deviation(0) + start.deviation(1));
+        let is_held = self.holds_width && known.fits > 0;
+        let width = is_held.then_some([known.width, WIDTH_ERROR * deviation + RESOLUTION]);
+        let belief = &Belief { width, ..*belief };
         let start = known.line.map_or(*start, |line| line.moved_to(start.now));
         let line = start.fitted(clouds, RUNGS[rung], belief);
-        known.learn(&line);
+        known.learn(&line, self.holds_width);
         line
     }
 

@@ -96,6 +96,17 @@ impl Cloud {
         }
     }
 
+    /// Takes out the stamps since then that lie so far above the edge.
+    pub(super) fn drop_late(&mut self, line: &Line, side: usize, since: Seconds, late: Seconds) {
+        let first = self.x.partition_point(|x| *x < since);
+        for n in (first..self.x.len()).rev() {
+            if line.residual(side, self.x[n], self.y[n]) > late {
+                self.x.remove(n);
+                self.y.remove(n);
+            }
+        }
+    }
+
     /// Takes out the stamps whose limits are less than that. Returns how many there were.
     pub(super) fn drop_below(&mut self, line: &Line, side: usize, least: Seconds) -> u64 {
         let before = self.x.len();
@@ -108,17 +119,6 @@ impl Cloud {
         kept(&mut self.y);
         (before - self.x.len()) as u64
     }
-
-    /// How far the line's offset is from the nearest limit that a stamp of this direction proves, if its drift is known
-    /// to four standard errors and changes by less than `curve` in a second (1/s).
-    pub(super) fn hard_limit(&self, line: &Line, side: usize, curve: f64) -> Seconds {
-        // What is unsure of the line tilts and bends its edge.
-        let tilt = 4.0 * line.rate_sigma * line.window;
-        let bend = 0.5 * curve * line.window * line.window;
-        let edge = line.as_edge(side);
-        let edge = Edge { slope: edge.slope + tilt, curve: edge.curve - bend, ..edge };
-        edge.lowest(&self.x, &self.y)[0] + line.half_width()
-    }
 }
 
 /// What is believed before any stamp.
@@ -130,6 +130,8 @@ pub(super) struct Belief {
     pub(super) rate_sigma: f64,
     /// Standard deviation of its change (1/s).
     pub(super) curve_sigma: f64,
+    /// How far the edges lie apart, where that is known, with its standard error (s).
+    pub(super) width: Option<[Seconds; 2]>,
 }
 
 /// See the module. Positions are in windows before `now`: 0 is now, -1 the window's beginning.
@@ -235,6 +237,7 @@ impl Line {
         let mut line = *self;
         let scaled = belief.scaled(self.window);
         let ridge = scaled.map(|sigma| 1.0 / (sigma * sigma));
+        let [width, firm] = belief.width.map_or([0.0; 2], |[width, sigma]| [width, 1.0 / (sigma * sigma)]);
         let mut sums = [Sums::default(); 2];
         let mut cuts = 0;
         let mut last: Option<([f64; 4], f64)> = None;
@@ -244,9 +247,10 @@ impl Line {
             });
             let [forward, backward] = &sums;
             // Where the loss falls, and how steeply.
+            let narrow = firm * (width - line.at[0] - line.at[1]);
             let score = [
-                forward.score[0],
-                backward.score[0],
+                forward.score[0] + narrow,
+                backward.score[0] + narrow,
                 forward.score[1] - backward.score[1] + ridge[0] * (belief.rate * self.window - line.at[2]),
                 forward.score[2] - backward.score[2] - ridge[1] * line.at[3],
             ];
@@ -261,16 +265,18 @@ impl Line {
                     continue;
                 }
             }
-            let step = solve(normal(&forward.weight, &backward.weight, ridge), score);
+            let step = solve(normal(&forward.weight, &backward.weight, ridge, firm), score);
             last = Some((step, dot(&score, &step)));
             line.go(step);
-            line.deviations = sums.map(|sums| sums.deviation.max(DEVIATION_MIN));
+            for side in (0..2).filter(|side| !clouds[*side].x.is_empty()) {
+                line.deviations[side] = sums[side].deviation.max(DEVIATION_MIN);
+            }
             let scale = SETTLED * line.deviations[0].min(line.deviations[1]);
             if step[0].abs().max(step[1].abs()) < scale {
                 break;
             }
         }
-        line.judge(clouds, &sums, scaled);
+        line.judge(clouds, &sums, scaled, firm);
         line.variance *= 1.0 + CUT * f64::from(cuts);
         line
     }
@@ -292,18 +298,26 @@ impl Line {
     }
 
     /// How sure the line is, whose sums these are.
-    fn judge(&mut self, clouds: &[Cloud; 2], sums: &[Sums; 2], scaled: [f64; 2]) {
+    fn judge(&mut self, clouds: &[Cloud; 2], sums: &[Sums; 2], scaled: [f64; 2], firm: f64) {
         let lowest = [0, 1].map(|side| self.as_edge(side).lowest(&clouds[side].x, &clouds[side].y));
         let ridge = scaled.map(|sigma| 1.0 / (sigma * sigma));
-        let bread = normal(&sums[0].weight, &sums[1].weight, ridge);
+        let bread = normal(&sums[0].weight, &sums[1].weight, ridge, firm);
         // A belief of standard deviation σ is one more observation, whose score has the variance ridge² σ².
-        let meat =
-            normal(&sums[0].spread, &sums[1].spread, [0, 1].map(|term| (ridge[term] * scaled[term]).powi(2)));
-        let touching = sums[0].early.min(sums[1].early);
+        let meat = normal(
+            &sums[0].spread,
+            &sums[1].spread,
+            [0, 1].map(|term| (ridge[term] * scaled[term]).powi(2)),
+            firm,
+        );
+        // Where their distance is known, one edge is enough.
+        let [one, other] = [sums[0].early, sums[1].early];
+        let touching = if firm > 0.0 { one.max(other) } else { one.min(other) };
         let few = 1.0 + FEW / (touching.powi(2) + 0.3);
-        let gaps = lowest.map(|lowest| (lowest[1] - lowest[0]).powi(2));
+        let gaps =
+            lowest.map(|[first, second, _]| if second.is_finite() { (second - first).powi(2) } else { 0.0 });
         let gaps = GAPS * (gaps[0] + gaps[1]) / (touching + 1.0);
-        let begin = clouds[0].x.first().zip(clouds[1].x.first()).map_or(self.now, |(f, b)| f.max(*b));
+        let firsts = clouds.iter().filter_map(|cloud| cloud.x.first()).copied();
+        let begin = firsts.reduce(f64::max).unwrap_or(self.now);
         let wander = JERK * (self.now - begin).powi(3);
         let floor = wander * wander + RESOLUTION * RESOLUTION;
         self.variance = few * quadratic(&bread, &meat, [0.5, -0.5, 0.0, 0.0]) + gaps + floor;
@@ -318,11 +332,11 @@ impl Line {
 }
 
 /// The matrix of the normal equations, from sums by powers of the position.
-fn normal(forward: &[f64; 5], backward: &[f64; 5], ridge: [f64; 2]) -> Matrix {
+fn normal(forward: &[f64; 5], backward: &[f64; 5], ridge: [f64; 2], firm: f64) -> Matrix {
     let (f, b) = (forward, backward);
     [
-        [f[0], 0.0, f[1], f[2]],
-        [0.0, b[0], -b[1], -b[2]],
+        [f[0] + firm, firm, f[1], f[2]],
+        [firm, b[0] + firm, -b[1], -b[2]],
         [f[1], -b[1], f[2] + b[2] + ridge[0], f[3] + b[3]],
         [f[2], -b[2], f[3] + b[3], f[4] + b[4] + ridge[1]],
     ]

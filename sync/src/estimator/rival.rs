@@ -9,7 +9,7 @@
 //! rival takes the place of the one that believed.
 
 use super::line::Seconds;
-use super::{Estimator, RateBelief, Verdict, WINDOW};
+use super::{Estimator, MaxDrift, RateBelief, Verdict, WINDOW};
 use crate::Exchange;
 
 /// Further apart than so many of their standard errors together, they contradict each other.
@@ -35,6 +35,11 @@ impl Rival {
     /// Of one that holds this belief.
     pub(super) fn new(belief: RateBelief) -> Rival {
         Rival { estimator: Estimator::new(RateBelief::default()), belief, since: None }
+    }
+
+    /// The same, for such crystals.
+    pub(super) fn within(self, drift: MaxDrift) -> Rival {
+        Rival { estimator: self.estimator.within(drift), ..self }
     }
 
     /// Takes the same exchange as the other.

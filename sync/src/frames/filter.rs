@@ -2,11 +2,7 @@
 //!
 //! Not for: stamps that are wrong because frames were lost (`slip` finds those first).
 //!
-//! A callback is never early and often late, by an amount that follows the host's load. A Kalman filter of offset and
-//! rate (the constant-velocity model: Bar-Shalom, Li and Kirubarajan 2001, section 6.2.2) would settle on the mean
-//! lateness and move with the load. Here an innovation above the line weighs [`LATE_WEIGHT`] of one below it, so the
-//! line settles on a low expectile (asymmetric least squares: Newey and Powell 1987), close to the earliest callbacks;
-//! beyond [`HUBER`] deviations an innovation counts in proportion only (Huber 1964).
+//! The filter is `one_sided`; this is how it is tuned to the callbacks of a host.
 //!
 //! The numbers below were chosen on traces of a JACK dummy server, idle and loaded, at 64, 256 and 1024 frames, against
 //! robust lines through block quantiles, lower hulls, and Kalman filters of block statistics. Near them the error is
@@ -14,6 +10,7 @@
 //! over a second still has 20 us of standard deviation, over ten seconds 10 us.
 
 use super::{DeviceRate, Seconds};
+use crate::one_sided::{Correction, OneSided, Tuning};
 
 /// What a late innovation weighs against an early one of the same size. With 0.1 the line moves half as far again when
 /// the load changes; with 0.001 it takes ten seconds to settle.
@@ -43,21 +40,20 @@ const DEVIATION_MEMORY: Seconds = 10.0;
 /// Stamps are not independent, which the filter assumes: the error found on traces is about so many times its own.
 const CORRELATED: f64 = 4.0;
 
-/// By what to move the line after an innovation.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Correction {
-    pub(super) offset: Seconds,
-    /// Added local seconds per device second [1].
-    pub(super) rate: f64,
-}
+const TUNING: Tuning = Tuning {
+    late_weight: LATE_WEIGHT,
+    huber: HUBER,
+    noise: NOISE,
+    edge_wander: EDGE_WANDER,
+    rate_wander: RATE_WANDER,
+    bounded: HUBER,
+    deviation: (DEVIATION_MIN, DEVIATION_MAX),
+};
 
-/// The covariance of offset and rate, and the scale of the noise. The two states themselves are the frame map.
+/// How well offset and rate are known. The two themselves are the frame map.
 #[derive(Clone, Debug)]
 pub(super) struct OnsetFilter {
-    offset_var: f64,
-    covar: f64,
-    rate_var: f64,
-    deviation: Seconds,
+    filter: OneSided,
     noise: f64,
 }
 
@@ -65,58 +61,40 @@ impl OnsetFilter {
     /// For a device whose rate is known so well.
     pub(super) fn new(known: DeviceRate) -> OnsetFilter {
         OnsetFilter {
-            offset_var: FIRST_STAMP * FIRST_STAMP,
-            covar: 0.0,
-            rate_var: (1e-6 * known.sigma).powi(2),
-            deviation: DEVIATION,
+            filter: OneSided::new(FIRST_STAMP, 1e-6 * known.sigma, DEVIATION),
             noise: if known.sigma < KNOWN { NOISE_KNOWN } else { NOISE },
         }
     }
 
     /// Mean distance of the stamps from the line.
     pub(super) fn deviation(&self) -> Seconds {
-        self.deviation
+        self.filter.deviation()
     }
 
     /// Standard error of the offset.
     pub(super) fn sigma(&self) -> Seconds {
-        CORRELATED * self.offset_var.sqrt()
+        CORRELATED * self.filter.offset_sigma()
     }
 
     /// Standard error of the rate [1], from stamps that lie `dt` apart: the sparser, the more independent.
     pub(super) fn rate_sigma(&self, dt: Seconds) -> f64 {
-        (CORRELATED * DENSE / dt.max(DENSE)).max(2.0) * self.rate_var.sqrt()
+        (CORRELATED * DENSE / dt.max(DENSE)).max(2.0) * self.filter.rate_sigma()
     }
 
     /// `dt` of the device goes by, and what is known ages.
     pub(super) fn predict(&mut self, dt: Seconds) {
-        let (rate, edge) = (RATE_WANDER * RATE_WANDER, EDGE_WANDER * EDGE_WANDER);
-        self.offset_var += dt * (2.0 * self.covar + dt * self.rate_var + edge + rate * dt * dt / 3.0);
-        self.covar += dt * (self.rate_var + rate * dt / 2.0);
-        self.rate_var += rate * dt;
+        self.filter.predict(dt, &TUNING);
     }
 
     /// A stamp came `lateness` after the line, `dt` of the device after the stamp before.
     pub(super) fn update(&mut self, lateness: Seconds, dt: Seconds) -> Correction {
         let sparse = (dt / DENSE).max(1.0);
-        let limit = HUBER * self.deviation;
-        let bounded = lateness.abs().min(limit);
-        let side = if lateness > 0.0 { LATE_WEIGHT * sparse } else { 1.0 };
-        let weight = side * limit / lateness.abs().max(limit);
-        let noise = self.noise * sparse * self.deviation;
-        let innovation_var = self.offset_var + noise * noise / weight;
-        let (gain, rate_gain) = (self.offset_var / innovation_var, self.covar / innovation_var);
-        self.rate_var -= rate_gain * self.covar;
-        self.covar *= 1.0 - gain;
-        self.offset_var *= 1.0 - gain;
-        let memory = (dt / DEVIATION_MEMORY).min(1.0);
-        self.deviation =
-            (self.deviation + memory * (bounded - self.deviation)).clamp(DEVIATION_MIN, DEVIATION_MAX);
-        Correction { offset: gain * lateness, rate: rate_gain * lateness }
+        let tuning = Tuning { late_weight: LATE_WEIGHT * sparse, noise: self.noise * sparse, ..TUNING };
+        self.filter.update(lateness, (dt / DEVIATION_MEMORY).min(1.0), &tuning)
     }
 
     /// The line was moved by an amount uncertain by about `sigma`. The rate stays known.
     pub(super) fn moved(&mut self, sigma: Seconds) {
-        self.offset_var += sigma * sigma;
+        self.filter.moved(sigma);
     }
 }

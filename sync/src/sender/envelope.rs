@@ -2,17 +2,15 @@
 //!
 //! Not for: where events go (`super`).
 //!
-//! A packet is never early: its lead lies below the edge by what the network held it up. A Kalman filter of the edge and
-//! its drift takes what lies above at full weight, and what lies below at [`LATE_WEIGHT`] and bounded (asymmetric least
-//! squares: Newey and Powell 1987; Huber 1964), as `frames/filter.rs` does with callbacks. What contradicts the edge,
-//! packet after packet, is a step: of the sender's clock, or of the path.
+//! A packet is never early: its lead lies below the edge by what the network held it up. `one_sided` finds the edge and its
+//! drift. What contradicts the edge, packet after packet, is a step: of the sender's clock, or of the path.
 //!
 //! On the Wi-Fi of the reference (1 ms + Exp 0.8 ms, one packet in twenty up to 20 ms late, four in five of a quarter of
 //! the time up to 100 ms), at 2 to 8 packets a second, the edge stays within half a millisecond over ten minutes. Twice or
 //! half of any number below changes that by a fifth.
 
-/// Seconds.
-pub(super) type Seconds = f64;
+pub(super) use crate::one_sided::Seconds;
+use crate::one_sided::{OneSided, Tuning};
 
 /// What a packet below the edge weighs against one above.
 const LATE_WEIGHT: f64 = 0.005;
@@ -35,6 +33,15 @@ const MAX_RATE: f64 = 500e-6;
 /// Random walks of the edge [s/√s] and of the drift [1/√s].
 const EDGE_WANDER: f64 = 20e-6;
 const RATE_WANDER: f64 = 0.3e-6;
+const TUNING: Tuning = Tuning {
+    late_weight: LATE_WEIGHT,
+    huber: HUBER,
+    noise: NOISE,
+    edge_wander: EDGE_WANDER,
+    rate_wander: RATE_WANDER,
+    bounded: BOUNDED,
+    deviation: (DEVIATION_MIN, Seconds::INFINITY),
+};
 
 /// A packet so far above the edge contradicts it, by the larger of the two: seconds, mean deviations.
 const EARLY: (Seconds, f64) = (2e-3, 6.0);
@@ -62,10 +69,7 @@ pub(super) enum Surprise {
 pub(super) struct Envelope {
     lead: Seconds,
     rate: f64,
-    lead_var: f64,
-    covar: f64,
-    rate_var: f64,
-    deviation: Seconds,
+    known: OneSided,
     count: u32,
     above: Streak,
     below: Streak,
@@ -86,10 +90,7 @@ impl Envelope {
         Envelope {
             lead: 0.0,
             rate: 0.0,
-            lead_var: UNKNOWN * UNKNOWN,
-            covar: 0.0,
-            rate_var: ANY_RATE * ANY_RATE,
-            deviation: DEVIATION,
+            known: OneSided::new(UNKNOWN, ANY_RATE, DEVIATION),
             count: 1,
             above: Streak::default(),
             below: Streak::default(),
@@ -98,8 +99,9 @@ impl Envelope {
 
     /// The same, of a sender that was silent for so long: its drift is known more or less.
     pub(super) fn begin_again(&mut self, lead: Seconds, since: Seconds) {
-        let rate_var = (self.rate_var + since * RATE_WANDER * RATE_WANDER).min(ANY_RATE * ANY_RATE);
-        *self = Envelope { lead, rate: self.rate, rate_var, ..Envelope::new() };
+        let rate_sigma = self.known.rate_sigma().hypot(since.sqrt() * RATE_WANDER).min(ANY_RATE);
+        let known = OneSided::new(UNKNOWN, rate_sigma, DEVIATION);
+        *self = Envelope { lead, rate: self.rate, known, ..Envelope::new() };
     }
 
     /// The edge, as of the last call of [`Envelope::go_on`].
@@ -114,7 +116,7 @@ impl Envelope {
 
     /// Standard error of that.
     pub(super) fn rate_sigma(&self) -> f64 {
-        self.rate_var.sqrt()
+        self.known.rate_sigma()
     }
 
     /// How many packets it rests on.
@@ -125,9 +127,7 @@ impl Envelope {
     /// Lets time pass.
     pub(super) fn go_on(&mut self, since: Seconds) {
         self.lead += self.rate * since;
-        self.lead_var += since * (2.0 * self.covar + since * self.rate_var + EDGE_WANDER * EDGE_WANDER);
-        self.covar += since * self.rate_var;
-        self.rate_var += since * RATE_WANDER * RATE_WANDER;
+        self.known.predict(since, &TUNING);
     }
 
     /// Takes the packet of this moment, whose lead lies so far above the edge. `reserve` is how far below it a packet may
@@ -170,34 +170,21 @@ impl Envelope {
 
     fn step(&mut self, by: Seconds) {
         self.lead += by;
-        self.lead_var = STEPPED * STEPPED;
-        self.covar = 0.0;
+        self.known.placed(STEPPED);
         self.above = Streak::default();
         self.below = Streak::default();
     }
 
     fn correct(&mut self, above: Seconds) {
-        let distance = above.abs();
-        let weight = match above {
-            above if above >= 0.0 => 1.0,
-            _ => LATE_WEIGHT * (HUBER * self.deviation / distance).min(1.0),
-        };
-        let noise = NOISE * self.deviation;
-        let total = self.lead_var + noise * noise / weight;
-        let (lead_gain, rate_gain) = (self.lead_var / total, self.covar / total);
-        self.lead += lead_gain * above;
-        self.rate = (self.rate + rate_gain * above).clamp(-MAX_RATE, MAX_RATE);
-        self.rate_var -= rate_gain * self.covar;
-        self.lead_var *= 1.0 - lead_gain;
-        self.covar *= 1.0 - lead_gain;
-        let gain = 1.0 / f64::from(self.count).min(DEVIATION_MEMORY);
-        let bounded = distance.min(BOUNDED * self.deviation);
-        self.deviation = (self.deviation + (bounded - self.deviation) * gain).max(DEVIATION_MIN);
+        let memory = 1.0 / f64::from(self.count).min(DEVIATION_MEMORY);
+        let correction = self.known.update(-above, memory, &TUNING);
+        self.lead -= correction.offset;
+        self.rate = (self.rate - correction.rate).clamp(-MAX_RATE, MAX_RATE);
     }
 
     /// The larger of so many seconds and so many mean deviations.
     fn least(&self, (seconds, deviations): (Seconds, f64)) -> Seconds {
-        seconds.max(deviations * self.deviation)
+        seconds.max(deviations * self.known.deviation())
     }
 }
 

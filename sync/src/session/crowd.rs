@@ -86,7 +86,7 @@ impl Session {
             self.tally.dropped += 1;
             return None;
         }
-        self.peers.insert(id, Peer::new(from, *standing, now));
+        self.peers.insert(id, Peer::new(from, *standing, self.config.max_drift, now));
         self.strangers.push_back(id);
         Some(true)
     }

@@ -14,8 +14,9 @@
 //!    a while, and its followers go on with the time. So a node that was started a moment ago, or again, takes up their time, whatever
 //!    its own clock says, and cannot lead them anywhere. Pinning a node does not change the age of its session.
 //! 2. Of sessions of one age, the one with the lower number, which was drawn at random.
-//! 3. Of two leaders of one session (a network was split, or a leader stood still), the one whom more nodes follow: so that fewest
-//!    change. Then the one of the lower term, which has led longer. Then the lower id.
+//! 3. Of two leaders of one session (a network was split, or a leader stood still), the one that has heard of more jumps: what was
+//!    announced is never taken back. Then the one whom more nodes follow: so that fewest change. Then the one of the lower term,
+//!    which has led longer. Then the lower id.
 //!
 //! This is an order of tuples of whole numbers, whose last is unique, if all say the same age of one session: at each instant it is
 //! total, so there is a first of any number of offers, and no ring of three that each give way to the next.
@@ -65,15 +66,27 @@ pub(super) const SAME_AGE: Span = Span::from_millis(300);
 /// not answered, and asks others; in another second it knows who is [4 s].
 pub(super) const UNANSWERED: Span = Span::from_secs(4);
 
-/// Whether the offer `one` goes before `other`: what a node claims, and who leads it there. See above.
-pub(super) fn goes_before(one: (&Claim, PeerId), other: (&Claim, PeerId)) -> bool {
-    let ((a, a_leader), (b, b_leader)) = (one, other);
+/// What a node offers to those that hear it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Offer {
+    pub(super) claim: Claim,
+    /// How many jumps of the session's time it has heard of.
+    pub(super) jumps: u32,
+    /// Who leads, be it another.
+    pub(super) leader: PeerId,
+}
+
+/// Whether the offer `one` goes before `other`. See above.
+pub(super) fn goes_before(one: &Offer, other: &Offer) -> bool {
+    let (a, b) = (&one.claim, &other.claim);
     if a.session != b.session {
         return is_older(a, b);
     }
     // Of the age of one session two nodes may think differently, by a little; they are of one age all the same.
-    let rank = |claim: &Claim, leader| (Reverse(claim.followers), claim.term, leader);
-    rank(a, a_leader) < rank(b, b_leader)
+    let rank = |offer: &Offer| {
+        (Reverse(offer.jumps), Reverse(offer.claim.followers), offer.claim.term, offer.leader)
+    };
+    rank(one) < rank(other)
 }
 
 /// Whether the session of `one` goes before that of `other`; `false` if it is the same.
@@ -87,15 +100,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn offer(claim: Claim, leader: u64) -> Offer {
+        Offer { claim, jumps: 0, leader: PeerId(leader) }
+    }
+
     /// Offers as they may be at one instant: one session has one age, and a leader leads one session.
-    fn offers() -> impl Strategy<Value = Vec<(Claim, PeerId)>> {
+    fn offers() -> impl Strategy<Value = Vec<Offer>> {
         let ages = prop::collection::vec(0i64..20, 3);
-        let leaders = prop::collection::vec((0usize..3, 0u32..3, 0u32..3, 0u8..2), 1..8);
+        let leaders = prop::collection::vec((0usize..3, 0u32..3, 0u32..3, 0u8..2, 0u32..2), 1..8);
         (ages, leaders).prop_map(|(ages, leaders)| {
-            let offer = |(id, (session, followers, term, priority)): (usize, (usize, u32, u32, u8))| {
-                let age = Span::from_millis(100 * ages[session]);
-                let session = 2 - session as u64;
-                (Claim { priority, session, age, term, followers, ..Claim::default() }, PeerId(id as u64))
+            let offer = |(id, (n, followers, term, priority, jumps)): (usize, (usize, u32, u32, u8, u32))| {
+                let (session, age) = (2 - n as u64, Span::from_millis(100 * ages[n]));
+                let claim = Claim { priority, session, age, term, followers, ..Claim::default() };
+                Offer { claim, jumps, leader: PeerId(id as u64) }
             };
             leaders.into_iter().enumerate().map(offer).collect()
         })
@@ -104,7 +121,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_order_is_total(offers in offers()) {
-            let before = |a: &(Claim, PeerId), b: &(Claim, PeerId)| goes_before((&a.0, a.1), (&b.0, b.1));
+            let before = goes_before;
             for (n, a) in offers.iter().enumerate() {
                 for (m, b) in offers.iter().enumerate() {
                     prop_assert_eq!(before(a, b), n != m && !before(b, a));
@@ -120,25 +137,32 @@ mod tests {
     fn the_old_session_goes_before_the_new_whoever_is_pinned_and_however_many_follow() {
         let claim = Claim { session: 7, age: Span::from_secs(100), ..Claim::default() };
         let young = Claim { session: 3, age: Span::from_secs(1), followers: 9, priority: 1, ..claim };
-        assert!(goes_before((&claim, PeerId(5)), (&young, PeerId(1))));
+        assert!(goes_before(&offer(claim, 5), &offer(young, 1)));
         assert!(is_older(&claim, &young) && !is_older(&young, &claim));
         // Of one age are those of one power strip, and then the number decides.
         let twin = Claim { age: claim.age + Span::from_millis(50), ..young };
-        assert!(goes_before((&twin, PeerId(5)), (&claim, PeerId(1))));
+        assert!(goes_before(&offer(twin, 5), &offer(claim, 1)));
         let elder = Claim { age: claim.age + SAME_AGE, session: 9, ..claim };
-        assert!(goes_before((&elder, PeerId(5)), (&claim, PeerId(1))));
+        assert!(goes_before(&offer(elder, 5), &offer(claim, 1)));
     }
 
     #[test]
     fn a_leader_that_was_away_follows_whom_the_others_follow_by_now() {
         let back = Claim { session: 7, age: Span::from_secs(100), priority: 1, ..Claim::default() };
         let successor = Claim { term: 1, followers: 1, priority: 0, ..back };
-        assert!(goes_before((&successor, PeerId(9)), (&back, PeerId(1))));
+        assert!(goes_before(&offer(successor, 9), &offer(back, 1)));
         // Of two alone, the one that has led longer.
         let successor = Claim { followers: 0, ..successor };
-        assert!(goes_before((&back, PeerId(9)), (&successor, PeerId(1))));
+        assert!(goes_before(&offer(back, 9), &offer(successor, 1)));
         // However each of them counted the years of their session.
         let ancient = Claim { age: Span::from_secs(200), ..successor };
-        assert!(goes_before((&back, PeerId(9)), (&ancient, PeerId(1))) && !is_older(&ancient, &back));
+        assert!(goes_before(&offer(back, 9), &offer(ancient, 1)) && !is_older(&ancient, &back));
+    }
+
+    #[test]
+    fn a_jump_that_was_announced_is_not_taken_back_by_one_that_did_not_hear_of_it() {
+        let claim = Claim { session: 7, age: Span::from_secs(100), followers: 9, ..Claim::default() };
+        let heard = Offer { jumps: 1, ..offer(Claim { followers: 0, term: 5, ..claim }, 9) };
+        assert!(goes_before(&heard, &offer(claim, 1)));
     }
 }

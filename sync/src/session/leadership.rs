@@ -2,14 +2,14 @@
 //!
 //! Not for: the rules by which offers are ranked (`election`), nor for how the time is taken (`source`).
 
-use super::election::{self, UNANSWERED};
+use super::election::{self, Offer, UNANSWERED};
 use super::message::{Hello, PeerId};
 use super::peer::Peer;
 use super::report::News;
 use super::source::NEWER;
 use super::timers::Timer;
 use super::{FORGET, GONE, LEASE, LOOK, READY, READY_AFTER, Role, SUCCESSORS, Session};
-use crate::{FollowWall, Jump, LocalTime, Span, Timescale, WallAnchor};
+use crate::{FollowWall, LocalTime, Span, Timescale, WallAnchor};
 use std::net::SocketAddr;
 
 /// How much later each further successor acts, so that the first is heard before.
@@ -109,10 +109,11 @@ impl Session {
     /// Weighs what a node that spoke offers against what is carried here, and follows or joins if that is better.
     pub(super) fn consider(&mut self, id: PeerId, from: SocketAddr, now: LocalTime) {
         let Some(peer) = self.peers.get(&id).filter(|peer| !peer.is_banned(now)) else { return };
-        let (claim, leader) = (peer.claim(now), peer.standing.leader);
-        let own = self.claim(now);
-        if claim.session != own.session {
-            if election::is_older(&claim, &own) {
+        let offer = peer.offer(now);
+        let (claim, leader) = (offer.claim, offer.leader);
+        let own = self.offer(now);
+        if claim.session != own.claim.session {
+            if election::is_older(&claim, &own.claim) {
                 self.consider_joining(id, now);
             } else {
                 self.greet(from, Some(id), now);
@@ -133,9 +134,8 @@ impl Session {
         }
         // Two lead one session. Where our time comes from, our leader comes from too.
         let is_source = matches!(&self.role, Role::Following(following) if following.source() == id);
-        let is_better = is_source
-            || self.loss(now).is_some()
-            || election::goes_before((&claim, leader), (&own, self.leader()));
+        let is_alone = offer.jumps >= own.jumps && self.loss(now).is_some();
+        let is_better = is_source || is_alone || election::goes_before(&offer, &own);
         if is_better && self.is_proven(id, now) {
             self.follow(leader, id, now);
         } else if is_better {
@@ -195,6 +195,7 @@ impl Session {
     fn follow(&mut self, leader: PeerId, source: PeerId, now: LocalTime) {
         let Some(peer) = self.peers.get(&source) else { return };
         let quiet = peer.claim(now).quiet;
+        self.carry(now);
         let (was_source, taken) = match &self.role {
             Role::Following(following) => (Some(following.source()), following.taken),
             Role::Leading(_) => (None, false),
@@ -230,6 +231,7 @@ impl Session {
             asks_around: false,
         });
         self.joining = None;
+        self.carried = None;
         self.tally.joined += 1;
         self.news.push(News::Joined { leader, via });
         self.settle(now);
@@ -252,6 +254,11 @@ impl Session {
             self.timers.stop(Timer::Look);
         }
         self.appoint(now);
+    }
+
+    /// What this node offers.
+    fn offer(&self, now: LocalTime) -> Offer {
+        Offer { claim: self.claim(now), jumps: self.jumps.latest().count(), leader: self.leader() }
     }
 
     /// How many leaders the session has had, and how many follow this one, as far as is known here.
@@ -312,10 +319,11 @@ impl Session {
                 && peer.silent(local) < LEASE
                 && !peer.is_banned(local)
                 && (waited < UNANSWERED || peer.is_proven(local, LEASE))
+                && peer.standing.epochs.count() >= self.jumps.latest().count()
         });
-        let heir = heir.map(|(id, peer)| (*id, peer.claim(local)));
-        let heir = heir.reduce(|a, b| if election::goes_before((&b.1, b.0), (&a.1, a.0)) { b } else { a });
-        if let Some((heir, _)) = heir {
+        let heir = heir.map(|(_, peer)| peer.offer(local));
+        let heir = heir.reduce(|a, b| if election::goes_before(&b, &a) { b } else { a });
+        if let Some(heir) = heir.map(|heir| heir.leader) {
             if self.is_proven(heir, local) {
                 self.follow(heir, heir, local);
             } else {
@@ -344,11 +352,13 @@ impl Session {
     /// Goes on as leader, with the time published so far.
     fn succeed(&mut self, now: WallAnchor) {
         let local = now.local;
+        self.carry(local);
         self.term = self.reign().0.saturating_add(1);
         // What this node says is the ensemble's time from now on, of which others may err, not it.
         let line = self.published.straight(local);
         let line = line.with_error(Span::ZERO, line.bound);
-        let timescale = Timescale::resume(line, now, self.config.follow);
+        let timescale = Timescale::resume(line, self.jumps.latest(), now, self.config.follow);
+        self.jumps.lead(self.session, timescale.epochs());
         self.published.adopt(&timescale.estimate());
         self.role = Role::Leading(Box::new(timescale));
         self.followers = 0;
@@ -389,36 +399,34 @@ impl Session {
         }
     }
 
-    /// Looks at the wall clock. Returns the jump of the published clock, if there is one.
-    pub(super) fn lead(&mut self, now: WallAnchor) -> Option<Jump> {
+    /// Looks at the wall clock, and leads the room's time after it.
+    pub(super) fn lead(&mut self, now: WallAnchor) {
         if !self.timers.is_due(Timer::Look, now.local) {
-            return None;
+            return;
         }
         // It stood still, and may have been succeeded.
         let was_away = self.timers.overdue(Timer::Look, now.local) >= LEASE;
         self.timers.set(Timer::Look, now.local + LOOK);
-        let Role::Leading(timescale) = &mut self.role else { return None };
-        let jump = timescale.look(now);
-        let (line, is_inherited) = (timescale.estimate(), timescale.is_inherited());
-        if jump.is_some() {
-            let jump = self.published.jump(&line, now.local);
-            // The session is no older for it.
-            self.born += jump.by;
-            return Some(jump);
-        }
+        let Role::Leading(timescale) = &mut self.role else { return };
+        let is_announced = timescale.look(now);
+        let (line, epochs) = (timescale.estimate(), timescale.epochs());
+        let ahead = now.wall - timescale.ensemble_at(now.local);
+        let is_asked = self.config.leader && timescale.is_inherited();
         self.published.adopt(&line);
-        let ahead = now.wall - line.ensemble_at(now.local);
-        let is_asked = self.config.leader && is_inherited && self.config.follow == FollowWall::Follow;
-        if !is_asked || was_away || ahead.abs() <= APART || now.uncertainty > APART {
-            return None;
+        self.jumps.lead(self.session, epochs);
+        self.end_of_carrying(now.local);
+        if is_announced {
+            self.timers.set(Timer::Hello, now.local);
+        }
+        let is_apart = ahead.abs() > APART && now.uncertainty <= APART;
+        if !is_asked || !is_apart || was_away || self.config.follow == FollowWall::Free {
+            return;
         }
         if now.synchronised {
-            return self.change_wall(now);
-        }
-        if !self.is_told_apart {
+            self.lead_to_wall(now);
+        } else if !self.is_told_apart {
             self.is_told_apart = true;
             self.news.push(News::KeepsTime { ahead });
         }
-        None
     }
 }

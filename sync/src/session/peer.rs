@@ -2,9 +2,15 @@
 //!
 //! Not for: what follows from the answers (`session`).
 
+use super::carried::Carried;
 use super::departures::{Leaving, Told, Waiting};
+use super::election::Offer;
 use super::message::{Claim, Departure, PeerId, Ping, Pong, Standing};
-use crate::{ClockEstimate, Estimator, Exchange, LocalTime, RateBelief, Span, SyncState, Verdict};
+use crate::timescale;
+use crate::{
+    ClockEstimate, Estimator, Exchange, LocalTime, MaxDrift, RateBelief, RemoteEstimate, Span, SyncState,
+    Verdict,
+};
 use std::net::SocketAddr;
 
 /// Questions that wait for their answers, at most: later ones push out earlier ones, which are lost.
@@ -30,8 +36,10 @@ const WITNESS_INTERVAL: Span = Span::from_secs(1);
 /// On a network this good [10 us of standard error] fewer questions are enough.
 const GOOD: Span = Span::from_micros(10);
 const GOOD_INTERVAL: Span = Span::from_millis(500);
-/// A leader that has not answered for so long is asked this often, so that its lease ends with many questions unanswered.
+/// A leader that is silent for so long is asked this often, so that its lease ends with many questions unanswered; so is one that is
+/// heard, but has answered no question for longer.
 const SILENT: Span = Span::from_millis(600);
+const UNANSWERED: Span = Span::from_millis(800);
 const URGENT_INTERVAL: Span = Span::from_millis(50);
 /// An answer that comes later proves nothing: somebody may have kept it.
 pub(super) const PATIENCE: Span = Span::from_secs(2);
@@ -75,6 +83,8 @@ pub(super) struct Peer {
     banned: Option<(LocalTime, LocalTime)>,
     use_: Use,
     estimator: Estimator,
+    /// What its hard bound assumes.
+    drift: MaxDrift,
     /// Nonces and when they were sent.
     asked: Vec<(u64, Leaving)>,
     /// The last exchange, if it may yet be known when its messages really left.
@@ -97,7 +107,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(address: SocketAddr, standing: Standing, now: LocalTime) -> Peer {
+    pub(super) fn new(address: SocketAddr, standing: Standing, drift: MaxDrift, now: LocalTime) -> Peer {
         Peer {
             address,
             standing,
@@ -109,7 +119,8 @@ impl Peer {
             count: 0,
             banned: None,
             use_: Use::None,
-            estimator: Estimator::new(RateBelief::default()),
+            estimator: Estimator::new(RateBelief::default()).within(drift),
+            drift,
             asked: Vec::new(),
             waiting: None,
             told: None,
@@ -155,6 +166,12 @@ impl Peer {
         let claim = self.standing.claim;
         let since = self.vouched.map_or(Span::ZERO, |at| now - at);
         Claim { age: claim.age + since, quiet: claim.quiet + since, ..claim }
+    }
+
+    /// The same, and who leads there, for the order of offers.
+    pub(super) fn offer(&self, now: LocalTime) -> Offer {
+        let Standing { leader, epochs, .. } = self.standing;
+        Offer { claim: self.claim(now), jumps: epochs.count(), leader }
     }
 
     /// Whether it carries this session, of this leader.
@@ -203,7 +220,7 @@ impl Peer {
             return;
         }
         if self.use_ == Use::None {
-            self.estimator = Estimator::new(belief);
+            self.estimator = Estimator::new(belief).within(self.drift);
             self.waiting = None;
             self.since = now;
             self.next = now;
@@ -254,9 +271,31 @@ impl Peer {
     }
 
     /// Our local clock to its ensemble time, as of `now`: its local clock as estimated, and its own line composed. Its error is
-    /// both together.
+    /// both together, and its hard bound what a leader may have bent the line since it told it besides.
     pub(super) fn estimate(&self, now: LocalTime) -> Option<ClockEstimate> {
-        Some(self.estimator.estimate(now)?.then(&self.standing.line))
+        let theirs = self.estimator.estimate(now)?;
+        let line = &self.standing.line;
+        let composed = theirs.then(line);
+        let bent = timescale::bend_since(line.rate(), self.said(&theirs, now));
+        // The line's rate stretches what is unsure of the clock it goes by.
+        let stretched = Span::from_secs_f64(theirs.bound.as_secs_f64() * line.rate().abs());
+        Some(composed.with_error(composed.sigma, composed.bound + bent + stretched))
+    }
+
+    /// The time that it keeps, of which nothing more may be heard: what is published of it `now`.
+    pub(super) fn carry(
+        &self,
+        published: &ClockEstimate,
+        now: LocalTime,
+        drift: MaxDrift,
+    ) -> Option<Carried> {
+        let said = self.said(&self.estimator.estimate(now)?, now);
+        Some(Carried::new(published, self.standing.line.rate(), said, drift))
+    }
+
+    /// How long ago, at most, its line was right by itself.
+    fn said(&self, theirs: &RemoteEstimate, now: LocalTime) -> Span {
+        theirs.remote_at(now) - self.standing.line.anchor() + theirs.bound
     }
 
     /// Takes an answer that arrived at `now`: whether its clock is found to have moved; `None` if nobody asked.
@@ -296,7 +335,7 @@ impl Peer {
 
     /// Somebody else is there now, whose clock nothing is known of.
     pub(super) fn renew(&mut self, now: LocalTime) {
-        self.estimator = Estimator::new(RateBelief::default());
+        self.estimator = Estimator::new(RateBelief::default()).within(self.drift);
         self.waiting = None;
         self.since = now;
         self.hurry(now);
@@ -392,7 +431,7 @@ impl Peer {
             return BURST_INTERVAL;
         }
         match self.use_ {
-            Use::Leader if !self.is_proven(now, SILENT) => URGENT_INTERVAL,
+            Use::Leader if self.silent(now) > SILENT || !self.is_proven(now, UNANSWERED) => URGENT_INTERVAL,
             Use::Leader if now - self.since < EAGER => EAGER_INTERVAL,
             Use::Leader if self.estimator.estimate(now).is_some_and(|e| e.sigma < GOOD) => GOOD_INTERVAL,
             Use::Leader => USUAL_INTERVAL,

@@ -6,7 +6,7 @@ use super::leadership::Following;
 use super::message::PeerId;
 use super::peer::Use;
 use super::{Role, Session};
-use crate::{LocalTime, RateBelief, Span, SyncState};
+use crate::{ClockEstimate, LocalTime, RateBelief, Span, SyncState};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -141,19 +141,23 @@ impl Session {
 
     /// What is known of the others, the leader first.
     pub fn peers(&self, now: LocalTime) -> Vec<PeerReport> {
-        let published = self.published.line().ensemble_at(now);
+        let published = self.estimate().ensemble_at(now);
         let mut rows: Vec<PeerReport> = self
             .peers
             .iter()
             .map(|(id, peer)| {
                 let asked = peer.used_as() != Use::None;
                 let estimate = peer.estimate(now).filter(|_| asked);
+                let ahead = |estimate: ClockEstimate| {
+                    let room = estimate.ensemble_at(now);
+                    room + peer.standing.epochs.ahead_at(room) - published
+                };
                 PeerReport {
                     id: *id,
                     address: peer.address,
                     leads: peer.standing.leader == *id,
                     silent: now - peer.heard,
-                    offset: estimate.map(|estimate| (estimate.ensemble_at(now) - published, estimate.sigma)),
+                    offset: estimate.map(|estimate| (ahead(estimate), estimate.sigma)),
                     round_trip: peer.estimator().least_round_trip().filter(|_| asked),
                     doubted: peer.estimator().counts().0,
                 }

@@ -42,7 +42,8 @@ impl Session {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let Some(has_moved) = peer.answer(pong, now) else { return };
         peer.address = from;
-        let has_jumped = peer.standing.line.epoch != pong.standing.line.epoch;
+        let has_jumped = peer.standing.line.epoch != pong.standing.line.epoch
+            || peer.standing.epochs != pong.standing.epochs;
         peer.note(&pong.standing);
         if has_jumped {
             self.timers.set(Timer::Steer, now);
@@ -129,6 +130,9 @@ impl Session {
             return None;
         }
         following.taken = true;
+        let source = following.source();
+        self.heed(source, now);
+        let peer = self.peers.get(&source)?;
         let jump = self.published.follow(&target, now);
         if jump.is_some() {
             self.born = self.published.line().ensemble_at(now) - peer.claim(now).age;
@@ -142,6 +146,7 @@ impl Session {
         if target.sigma > READY && now - joining.since < READY_AFTER {
             return None;
         }
+        self.heed(joining.source, now);
         let jump = self.published.follow(&target, now);
         self.enter(joining.source, now);
         Some(jump)

@@ -3,7 +3,7 @@
 
 use super::crowd::STRANGERS;
 use super::*;
-use crate::SyncState;
+use crate::{Epochs, SyncState};
 
 const STEP: Span = Span::from_millis(10);
 
@@ -37,7 +37,8 @@ fn hello(id: u64, count: u64) -> Message {
     let now = wall(0);
     let claim = Claim { session: 5, age: Span::from_secs(3_600), ..Claim::default() };
     let line = ClockEstimate::new(now.local, now.wall + Span::from_secs(7));
-    let standing = Standing { id: PeerId(id), leader: PeerId(id), claim, line: line.to_remote() };
+    let (id, line, epochs) = (PeerId(id), line.to_remote(), Epochs::default());
+    let standing = Standing { id, leader: id, claim, line, epochs };
     Message::Hello(Hello { standing, count, known: Vec::new() })
 }
 
@@ -402,8 +403,9 @@ fn a_leader_that_comes_back_from_another_session_takes_its_followers_along() {
     assert_eq!((new.leader(), new.age(wall(3_000).local).0), (PeerId(9), old.session));
     old.session = 77;
     old.born = old.born - Span::from_secs(600);
-    converse(&mut old, &mut new, 3_000, 100);
-    let [of_old, of_new] = [&old, &new].map(|session| session.age(wall(4_000).local));
+    // Within a second, or as soon as its time is known well.
+    converse(&mut old, &mut new, 3_000, 120);
+    let [of_old, of_new] = [&old, &new].map(|session| session.age(wall(4_200).local));
     assert_eq!((of_old.0, of_new.0), (77, 77));
     assert!((of_old.1 - of_new.1).abs() < Span::from_millis(20), "{of_old:?} {of_new:?}");
 }
@@ -479,4 +481,49 @@ fn an_exchange_whose_better_stamp_never_comes_is_used_as_it_is() {
         said(&mut new, wall(10_010 + 10 * n));
     }
     assert!(!waits(&new));
+}
+
+#[test]
+fn a_leader_says_hello_all_the_time_until_its_jump_takes_effect() {
+    let mut session = session(1);
+    let mut hellos = Vec::new();
+    for n in 0..400 {
+        let mut now = wall(10 * n);
+        if n >= 50 {
+            now.wall += Span::from_secs(60);
+        }
+        let announced = |output: &Output| matches!(output, Output::Announce(Message::Hello(hello)) if hello.standing.epochs.count() > 0);
+        if said(&mut session, now).iter().any(announced) {
+            hellos.push(10 * n);
+        }
+    }
+    // It is looked at after a second, and takes effect a second and a half after that; told once more when it has.
+    assert_eq!((hellos[0], &hellos[hellos.len() - 3..]), (1_000, &[2_500, 3_000, 3_500][..]));
+    let most = hellos[..hellos.len() - 2].windows(2).map(|pair| pair[1] - pair[0]).max();
+    assert!(most.is_some_and(|most| most <= 110), "{hellos:?}");
+}
+
+#[test]
+fn an_announcement_that_was_overtaken_by_a_newer_one_is_not_heeded() {
+    let (mut leader, mut session) = (session(1), session(2));
+    converse(&mut leader, &mut session, 0, 1);
+    leader.born = leader.born - Span::from_secs(60);
+    converse(&mut leader, &mut session, 10, 200);
+    assert_eq!(session.leader(), PeerId(1));
+    // A minute and an hour ahead, one after the other; then what was said before comes once more.
+    let room = session.published.line().ensemble_at(wall(2_010).local);
+    let first = Epochs::default().jump(room, Span::from_secs(60));
+    let second = first.jump(room, Span::from_secs(3_540));
+    for (told, ahead) in [(first, 60), (second, 3_600), (first, 3_600), (Epochs::default(), 3_600)] {
+        let Some(peer) = session.peers.get_mut(&PeerId(1)) else { unreachable!("it is known") };
+        peer.standing.epochs = told;
+        session.heed(PeerId(1), wall(2_010).local);
+        session.pass(wall(2_010).local);
+        assert_eq!(session.jumps.ahead(), Span::from_secs(ahead));
+    }
+    // One that is to come in an hour would keep every other away until then.
+    let Some(peer) = session.peers.get_mut(&PeerId(1)) else { unreachable!("it is known") };
+    peer.standing.epochs = second.jump(room + Span::from_secs(3_600), Span::from_secs(7));
+    session.heed(PeerId(1), wall(2_010).local);
+    assert_eq!(session.announcement(wall(2_010).local), None);
 }

@@ -3,6 +3,7 @@
 //! The laws are those of the reference study, which found that how the delays lie near their minimum decides which
 //! estimator wins: so there are hard floors (exponential) and soft ones (gamma of shape 4 and 9).
 
+use super::weather::{Sky, Weather};
 use crate::report::random::Random;
 
 /// A delay law.
@@ -130,13 +131,15 @@ const HELD: f64 = 0.4;
 pub(crate) struct Link {
     profile: Profile,
     faults: Faults,
+    sky: Sky,
     random: Random,
 }
 
 impl Link {
     /// A link whose accidents this seed decides.
-    pub(crate) fn new(profile: Profile, faults: Faults, seed: u64) -> Link {
-        Link { profile, faults, random: Random(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x11) }
+    pub(crate) fn new(profile: Profile, faults: Faults, weather: Weather, seed: u64) -> Link {
+        let sky = Sky::new(weather, seed);
+        Link { profile, faults, sky, random: Random(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x11) }
     }
 
     /// When a packet that leaves at `t` arrives (s): once, twice or never.
@@ -151,6 +154,7 @@ impl Link {
             }
             let held = if self.chance(reordered) { HELD * self.random.unit() } else { 0.0 };
             let delay = held + self.profile.delay(&mut self.random, t, way);
+            let delay = delay + self.sky.more(t, delay, way);
             *arrival = (!is_closed).then_some(t + delay);
         }
         arrivals.into_iter().flatten()

@@ -15,11 +15,16 @@ pub(crate) struct Drift {
     pub(crate) period: f64,
     /// Random walk of the rate besides: standard deviation after a second [ppm/√s].
     pub(crate) walk: f64,
+    /// It leaps by so much to either side [ppm], each so often (s), give or take a third.
+    pub(crate) leaps: Option<(f64, f64)>,
+    /// It is warmed up: by so much more [ppm], in so long, from then on (s).
+    pub(crate) warms: Option<(f64, f64, f64)>,
 }
 
 impl Drift {
     /// Two crystals from the shop on a day in a room: what the reference study simulated.
-    pub(crate) const ROOM: Drift = Drift { ppm: (60.0, 80.0), swing: 0.5, period: 600.0, walk: 0.0 };
+    pub(crate) const ROOM: Drift =
+        Drift { ppm: (60.0, 80.0), swing: 0.5, period: 600.0, walk: 0.0, leaps: None, warms: None };
 }
 
 /// One crystal.
@@ -41,11 +46,23 @@ impl Oscillator {
         let ppm = low + (high - low) * random.unit();
         let phase = TAU * random.unit();
         let mut walk = Vec::new();
-        if drift.walk > 0.0 {
+        if drift.walk > 0.0 || drift.leaps.is_some() || drift.warms.is_some() {
             let (mut rate, mut gained) = (0.0, 0.0);
-            for _ in 0..=seconds as usize {
+            let mut leap_at = drift.leaps.map_or(f64::INFINITY, |(_, every)| every * (0.3 + random.unit()));
+            for second in 0..=seconds as usize {
                 walk.push((rate, gained));
-                let next = rate + 1e-6 * drift.walk * random.normal();
+                let mut next = rate;
+                if drift.walk > 0.0 {
+                    next += 1e-6 * drift.walk * random.normal();
+                }
+                if let Some((by, every)) = drift.leaps.filter(|_| second as f64 >= leap_at) {
+                    leap_at += every * (0.67 + 0.66 * random.unit());
+                    next += 1e-6 * by * if random.unit() < 0.5 { 1.0 } else { -1.0 };
+                }
+                if let Some((by, over, from)) = drift.warms {
+                    let is_warming = (from..from + over).contains(&(second as f64));
+                    next += if is_warming { 1e-6 * by / over } else { 0.0 };
+                }
                 gained += 0.5 * (rate + next);
                 rate = next;
             }

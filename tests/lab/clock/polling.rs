@@ -13,6 +13,8 @@ pub(crate) const BEGIN: f64 = 1.0;
 pub(crate) enum Polling {
     /// A burst ([`Eager`]) at the beginning, after a step and after a gap; else 8 a second until 10 s have gone, then 4 a second.
     Ours,
+    /// One question each so many milliseconds.
+    Each(u32),
     /// Every 30 s back to back (50 ms without an answer is a failure, five in a row the end) until there are more than 100
     /// points: one per answer, and one more for two in a row.
     Link,
@@ -63,6 +65,7 @@ impl Poller {
         let since = t - BEGIN;
         match self.polling {
             Polling::Ours => t + self.eager.interval().unwrap_or(if since < 10.0 { 0.125 } else { 0.25 }),
+            Polling::Each(millis) => t + 1e-3 * f64::from(millis),
             Polling::O2 if self.asked < 5 => t + 0.1,
             Polling::O2 => t + if since < 5.0 { 0.5 } else { 10.0 },
             Polling::Snapcast => t + if self.asked < 50 { 100e-6 } else { 1.0 },

@@ -4,8 +4,10 @@ use super::contestant::Entry;
 use super::figures::Figures;
 use super::link::{Faults, Profile};
 use super::oscillator::Drift;
+use super::polling::Polling;
 use super::track::Track;
 use super::trial::Trial;
+use super::weather::Weather;
 
 /// The reference's clock is set.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +25,11 @@ pub(crate) struct Scenario {
     pub(crate) profile: Profile,
     pub(crate) drift: Drift,
     pub(crate) faults: Faults,
+    pub(crate) weather: Weather,
+    /// Questions are asked this often, whoever asks [ms].
+    pub(crate) pace: Option<u32>,
+    /// How coarse all stamps are (s).
+    pub(crate) grain: f64,
     pub(crate) step: Option<Step>,
     /// How long it goes on.
     pub(crate) seconds: f64,
@@ -39,6 +46,9 @@ impl Scenario {
         profile: Profile::Lan,
         drift: Drift::ROOM,
         faults: Faults::NONE,
+        weather: Weather::Fair,
+        pace: None,
+        grain: 0.0,
         step: None,
         seconds: 400.0,
         steady_from: 60.0,
@@ -86,5 +96,27 @@ impl Scenario {
         let tracks: Vec<Track> =
             (0..self.seeds).map(|seed| Trial::new(self, entry.polling, seed).track(entry)).collect();
         Figures::of(self, &tracks)
+    }
+
+    /// What becomes of several, on the same seeds, which two threads share.
+    pub(crate) fn run_all(&self, entries: &[Entry]) -> Vec<Figures> {
+        let track = |seed: u64| -> Vec<Track> {
+            let ours = Trial::new(self, Polling::Ours, seed);
+            let of = |entry: &Entry| match entry.polling {
+                Polling::Ours => ours.track(entry),
+                own => Trial::new(self, own, seed).track(entry),
+            };
+            entries.iter().map(of).collect()
+        };
+        let half = |odd: u64| (0..self.seeds).filter(|seed| seed % 2 == odd).map(track).collect::<Vec<_>>();
+        let mut seeds = std::thread::scope(|scope| {
+            let other = scope.spawn(|| half(1));
+            let mut seeds = half(0);
+            seeds.extend(other.join().expect("no seed fails"));
+            seeds
+        });
+        let of = |n: usize| seeds.iter_mut().map(|tracks| std::mem::take(&mut tracks[n])).collect::<Vec<_>>();
+        let all: Vec<Vec<Track>> = (0..entries.len()).map(of).collect();
+        all.iter().map(|tracks| Figures::of(self, tracks)).collect()
     }
 }

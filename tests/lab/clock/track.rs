@@ -20,7 +20,7 @@ impl Point {
 }
 
 /// See the module.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Track {
     pub(crate) points: Vec<Point>,
     /// How often it found the clock or the path changed.

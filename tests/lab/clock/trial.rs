@@ -20,6 +20,7 @@ pub(crate) struct Trial {
     oscillator: Oscillator,
     step: Option<Step>,
     seconds: f64,
+    grain: f64,
     /// When they ended (s of true time), ascending, and what was seen of them.
     exchanges: Vec<(f64, Exchange)>,
 }
@@ -31,10 +32,11 @@ impl Trial {
             oscillator: Oscillator::new(&scenario.drift, seed, scenario.seconds + 2.0),
             step: scenario.step,
             seconds: scenario.seconds,
+            grain: scenario.grain,
             exchanges: Vec::new(),
         };
-        let mut link = Link::new(scenario.profile, scenario.faults, seed);
-        let mut poller = Poller::new(polling);
+        let mut link = Link::new(scenario.profile, scenario.faults, scenario.weather, seed);
+        let mut poller = Poller::new(scenario.pace.map_or(polling, Polling::Each));
         let (mut t, mut heard) = (BEGIN, 0);
         while t < BEGIN + scenario.seconds {
             let before = trial.exchanges.len();
@@ -109,6 +111,16 @@ impl Trial {
             answered: self.truth(answered),
             returned: self.local(returned),
         };
+        if self.grain > 0.0 {
+            let coarse = |ticks: u64| {
+                let grain = self.grain * 4_294_967_296.0;
+                ((ticks as f64 / grain).floor() * grain).round() as u64
+            };
+            exchange.asked = LocalTime::from_ticks(coarse(exchange.asked.ticks()));
+            exchange.returned = LocalTime::from_ticks(coarse(exchange.returned.ticks()));
+            exchange.received = RemoteTime::from_ticks(coarse(exchange.received.ticks()));
+            exchange.answered = RemoteTime::from_ticks(coarse(exchange.answered.ticks()));
+        }
         if link.corrupts() {
             exchange.received = exchange.received - CORRUPT;
         }

@@ -1,0 +1,258 @@
+//! [`Limits`]: between what the offset must lie, from the stamps of exchanges and nothing else.
+//!
+//! Not for: where in between it most likely is (`line`), nor for which stamps are wrong (`gate`).
+//!
+//! Nothing arrives before it is sent: when a question left, the other clock had not yet reached the stamp of its arrival; when
+//! the answer came back, it had passed the stamp of its leaving (Cristian 1989). So each exchange limits the offset from above
+//! at its beginning and from below at its end. From then on a limit recedes, by the most that two crystals may differ
+//! ([`MaxDrift`]). All recede at one speed, so of all limits of one side the tightest now stays the tightest, and one number a
+//! side holds what all exchanges together prove (their intersection, Marzullo 1984).
+//!
+//! That is a proof, under what it assumes: crystals within [`MaxDrift`] of each other; stamps that are no coarser than the
+//! coarsest of [`GRAINS`] their clock's stamps all lie on, and else wrong by no more than [`CONVERSION`]; and clocks that
+//! nobody sets. Where a clock is set, stamps come early or a host lies, limits may be wrong: until they contradict each other,
+//! which ends it at once; until the gate finds the step; or until they are forgotten, by exchanges that come at least
+//! [`AGE`] later, whichever is first. By less than the network's round trip a clock may be set without any contradiction.
+
+use super::gate::Stamps;
+use super::line::Seconds;
+use crate::Exchange;
+
+/// What may be wrong with a stamp besides its grain: some are converted from one clock of a host to another (s).
+const CONVERSION: Seconds = 2e-6;
+/// A limit is remembered for so long, and for no more than twice that. By then it has receded by more than any network takes
+/// [256 s: 51 ms at 200 ppm].
+const AGE: Seconds = 256.0;
+/// Clocks may count in steps of these, coarsest first [ns]: timer ticks of 64, 100 and 250 Hz, and decimals. What is finer is
+/// part of [`CONVERSION`].
+const GRAINS: [i128; 7] = [15_625_000, 10_000_000, 4_000_000, 1_000_000, 100_000, 10_000, 1_000];
+/// A stamp lies on a grid if it is no further from it than this: it may be rounded to ticks twice [ticks].
+const OFF_GRID: i128 = 3;
+
+/// The most that two crystals may differ in rate [1]: what a hard bound assumes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MaxDrift(f64);
+
+impl MaxDrift {
+    /// The largest that can be asked for [ppm]: clocks that run this much apart are not believed at all.
+    pub const MOST_PPM: f64 = 1_000.0;
+
+    /// From parts per million, above 0 and up to [`MaxDrift::MOST_PPM`]; else `None`.
+    pub fn from_ppm(ppm: f64) -> Option<MaxDrift> {
+        (ppm > 0.0 && ppm <= MaxDrift::MOST_PPM).then_some(MaxDrift(ppm / 1e6))
+    }
+
+    /// As a rate [1; 1e-6 is 1 ppm].
+    pub fn rate(self) -> f64 {
+        self.0
+    }
+}
+
+impl Default for MaxDrift {
+    /// Two crystals from the shop, each within 100 ppm of what it says [200 ppm].
+    fn default() -> MaxDrift {
+        MaxDrift(200e-6)
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(super) struct Limits {
+    drift: f64,
+    /// The two clocks' grains: here, there.
+    grains: [Grain; 2],
+    /// What came since this generation began, and what came in the one before.
+    young: Sides,
+    old: Sides,
+    begun: Seconds,
+    newest: Seconds,
+}
+
+/// For each direction: what it limits the offset (backward: the negative offset) by from above, as of the base's instant, had
+/// it receded since then.
+type Sides = [Seconds; 2];
+
+const NOTHING: Sides = [f64::INFINITY; 2];
+
+impl Limits {
+    pub(super) fn new(drift: MaxDrift) -> Limits {
+        Limits {
+            drift: drift.rate(),
+            grains: [Grain::default(); 2],
+            young: NOTHING,
+            old: NOTHING,
+            begun: 0.0,
+            newest: 0.0,
+        }
+    }
+
+    /// Looks at how fine the stamps of an exchange are, whether or not the rest of it is believed.
+    pub(super) fn see(&mut self, exchange: &Exchange) {
+        let [here, there] = &mut self.grains;
+        here.see(exchange.asked.ticks());
+        here.see(exchange.returned.ticks());
+        there.see(exchange.received.ticks());
+        there.see(exchange.answered.ticks());
+    }
+
+    /// Takes an exchange. If it contradicts those before, one of the assumptions does not hold, and nothing of what is older
+    /// counts any more.
+    pub(super) fn take(&mut self, stamps: &Stamps) {
+        if stamps.x[1] - self.begun > AGE {
+            self.old = std::mem::replace(&mut self.young, NOTHING);
+            self.begun = stamps.x[1];
+        }
+        self.newest = self.newest.max(stamps.x[1]);
+        let limits = self.of(stamps);
+        self.young = [0, 1].map(|side| self.young[side].min(limits[side]));
+        let [above, below] = self.at(self.newest);
+        if above + below < 0.0 {
+            self.young = limits;
+            self.old = NOTHING;
+            self.begun = stamps.x[1];
+        }
+    }
+
+    /// The clock was set, or the path is another one: nothing that came so far counts.
+    pub(super) fn forget(&mut self) {
+        self.young = NOTHING;
+        self.old = NOTHING;
+    }
+
+    /// The most that the offset, and that its negative, can be at that time; infinite if nothing is known.
+    pub(super) fn at(&self, x: Seconds) -> [Seconds; 2] {
+        let slack = self.slack();
+        // Before the newest exchange they have not receded but are still to come.
+        let early = 2.0 * (self.newest - x).max(0.0);
+        [0, 1].map(|side| self.young[side].min(self.old[side]) + self.drift * (x + early) + slack)
+    }
+
+    /// The same, of one exchange by itself.
+    pub(super) fn at_by(&self, stamps: &Stamps, x: Seconds) -> [Seconds; 2] {
+        let early = 2.0 * (stamps.x[1] - x).max(0.0);
+        self.of(stamps).map(|limit| limit + self.drift * (x + early) + self.slack())
+    }
+
+    fn of(&self, stamps: &Stamps) -> Sides {
+        [0, 1].map(|side| stamps.y[side] - self.drift * stamps.x[side])
+    }
+
+    /// A stamp that was rounded down is early by less than a grain; one that was rounded up, late. What limits the offset is a
+    /// difference of one stamp of each clock.
+    fn slack(&self) -> Seconds {
+        CONVERSION + self.grain()
+    }
+
+    /// The grain of the coarser clock (s).
+    pub(super) fn grain(&self) -> Seconds {
+        let [here, there] = self.grains.map(|grain| grain.secs());
+        here.max(there)
+    }
+}
+
+/// How coarse a clock's stamps are: the coarsest of [`GRAINS`] that all differences of its stamps are multiples of.
+#[derive(Clone, Copy, Debug, Default)]
+struct Grain {
+    first: Option<u64>,
+    /// Which of the grains.
+    place: usize,
+}
+
+impl Grain {
+    fn see(&mut self, ticks: u64) {
+        let first = *self.first.get_or_insert(ticks);
+        let since = i128::from(ticks.wrapping_sub(first) as i64) * 1_000_000_000;
+        while let Some(grain) = GRAINS.get(self.place) {
+            let step = grain << 32;
+            let over = since.rem_euclid(step);
+            if over.min(step - over) <= OFF_GRID * 1_000_000_000 {
+                break;
+            }
+            self.place += 1;
+        }
+    }
+
+    fn secs(&self) -> Seconds {
+        GRAINS.get(self.place).map_or(0.0, |nanos| *nanos as f64 / 1e9)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamps(asked: f64, out: f64, back: f64, offset: f64) -> Stamps {
+        Stamps { x: [asked, asked + out + back], y: [out + offset, back - offset] }
+    }
+
+    fn fine(drift: MaxDrift) -> Limits {
+        let mut limits = Limits::new(drift);
+        limits.grains = [Grain { first: Some(0), place: GRAINS.len() }; 2];
+        limits
+    }
+
+    #[test]
+    fn limits_recede_by_the_most_that_crystals_may_differ() {
+        let mut limits = fine(MaxDrift::default());
+        limits.take(&stamps(10.0, 2e-3, 1e-3, 0.0));
+        let [above, below] = limits.at(20.003);
+        assert!((above - (2e-3 + 200e-6 * 10.003 + CONVERSION)).abs() < 1e-9, "{above}");
+        assert!((below - (1e-3 + 200e-6 * 10.0 + CONVERSION)).abs() < 1e-9, "{below}");
+        // The tighter one of both counts, as long as it is the tighter one.
+        limits.take(&stamps(20.0, 9e-3, 9e-3, 0.0));
+        assert!((limits.at(20.018)[0] - above).abs() < 4e-6);
+        limits.take(&stamps(40.0, 3e-3, 3e-3, 0.0));
+        assert!((limits.at(40.006)[1] - (3e-3 + CONVERSION)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_contradiction_ends_what_came_before() {
+        let mut limits = fine(MaxDrift::default());
+        limits.take(&stamps(10.0, 1e-3, 1e-3, 0.0));
+        limits.take(&stamps(11.0, 1e-3, 1e-3, 0.05));
+        let [above, below] = limits.at(11.002);
+        assert!(above > 0.051 && -below < 0.05 && -below > 0.04, "{above} {below}");
+    }
+
+    #[test]
+    fn what_is_wrong_without_a_contradiction_is_forgotten() {
+        let mut limits = fine(MaxDrift::default());
+        // Set by half a millisecond, where an exchange takes two.
+        limits.take(&stamps(0.0, 1e-3, 1e-3, 0.0));
+        let mut wrong_until = 0.0;
+        for n in 1..700 {
+            let now = f64::from(n);
+            // The worst case: the clock runs away as fast as the limit recedes.
+            let offset = 1.5e-3 + 200e-6 * now;
+            limits.take(&stamps(now, 1e-3, 1e-3, offset));
+            if limits.at(now + 2e-3)[0] < offset + 200e-6 * 2e-3 {
+                wrong_until = now;
+            }
+        }
+        assert!(wrong_until > 100.0 && wrong_until <= 2.0 * AGE + 1.0, "{wrong_until}");
+    }
+
+    #[test]
+    fn a_coarse_clock_is_found_whatever_its_phase_and_a_fine_one_at_once() {
+        let seen = |stamps: &[f64]| {
+            let mut grain = Grain::default();
+            for stamp in stamps {
+                grain.see((stamp * 4_294_967_296.0).round() as u64);
+            }
+            grain.secs()
+        };
+        assert_eq!(seen(&[1000.0137, 1000.0147, 1000.3337]), 1e-3);
+        assert_eq!(seen(&[5.25, 5.28, 6.31]), 10e-3);
+        assert_eq!(seen(&[5.25, 5.254, 6.298]), 4e-3);
+        assert_eq!(seen(&[5.25, 5.250017, 6.298]), 1e-6);
+        assert_eq!(seen(&[5.25, 5.250017123]), 0.0);
+    }
+
+    #[test]
+    fn only_a_rate_can_be_assumed_of_crystals() {
+        assert_eq!(MaxDrift::from_ppm(200.0), Some(MaxDrift::default()));
+        for wrong in [0.0, -1.0, f64::NAN, 1_001.0] {
+            assert_eq!(MaxDrift::from_ppm(wrong), None);
+        }
+    }
+}

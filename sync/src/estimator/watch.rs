@@ -1,0 +1,193 @@
+//! [`Watch`]: what the last few exchanges say of the line: that somebody has a queue, or that a crystal runs at another rate now.
+//!
+//! Not for: stamps that cannot be true (`gate`), nor for the fit (`line`).
+//!
+//! A queue on one way looks like a clock that was moved by half of it, to whoever looks at offsets only. The round trip tells the
+//! two apart, whatever the clocks do: when even the fastest of the last exchanges took longer than they ever do, somebody has a
+//! queue. It is on the way whose stamps left their edge, if those of the other are where they were. Then what comes late that
+//! way tells nothing and is kept out; the other way alone goes on to tell the offset, for how far the edges lie apart is known.
+//! That holds for as long as the queue does: a way that is longer for good is only a queue without an end. If both ways left
+//! their edges, nobody can tell whose part is which: all is used, and the standard error says so.
+//!
+//! A crystal that leaps to another rate moves both ways' stamps, one up and the other down, and no round trip. Then what is older
+//! than the last seconds fits no more, and is forgotten.
+//!
+//! How much is much, these networks' own calm says: mean and mean deviation of the same figures over the last minute of it.
+
+use super::gate::Stamps;
+use super::line::{Line, Seconds};
+use std::collections::VecDeque;
+
+/// How many exchanges are looked at together. A radio that saves power holds back four of five for five seconds: all of so many
+/// in a row once in fifteen.
+const LAST: usize = 12;
+/// Calm is learned over so long (s), from at least so many looks.
+const MEMORY: Seconds = 60.0;
+const LOOKS: f64 = 48.0;
+/// Out of the calm is what is further from its mean than so many mean deviations, and than so much (s).
+const QUEUED: f64 = 8.0;
+const QUEUED_MIN: Seconds = 30e-6;
+const BENT: f64 = 10.0;
+const BENT_MIN: Seconds = 6e-6;
+/// A single look counts in the mean deviation as no more than so many of it.
+const BOUNDED: f64 = 4.0;
+/// A queue is over when no more than this part of what began it is left.
+const OVER: f64 = 0.5;
+/// What is late by more than this part of the least excess is so by the queue.
+const LATE: f64 = 0.5;
+/// The other way counts as undisturbed if its least is late by no more than this part; its stamps count up to so many
+/// deviations.
+const OTHER: f64 = 0.35;
+const OTHER_DEVIATIONS: f64 = 3.0;
+/// If both ways are late for so long, or nothing is fit to be used, the network is another one now (s).
+const ACCEPTED: Seconds = 30.0;
+const STARVED: Seconds = 90.0;
+
+/// What is new.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum News {
+    /// Nothing.
+    None,
+    /// That way has a queue: what was late since then by more than this is to be taken out again.
+    Queue { side: usize, since: Seconds, late: Seconds },
+    /// The crystals' rates have changed.
+    Bent,
+}
+
+/// Mean and mean deviation of a figure while all is calm.
+#[derive(Clone, Copy, Debug, Default)]
+struct Calm {
+    looks: f64,
+    mean: Seconds,
+    deviation: Seconds,
+}
+
+impl Calm {
+    fn learn(&mut self, value: Seconds, since: Seconds) {
+        let gain = (since / MEMORY).clamp(0.0, 0.1).max(1.0 / (self.looks + 1.0));
+        let off = value - self.mean;
+        let bounded = if self.looks < LOOKS { off.abs() } else { off.abs().min(BOUNDED * self.deviation) };
+        if self.looks > 0.0 {
+            self.deviation += gain * (bounded - self.deviation);
+        }
+        self.mean += gain * off;
+        self.looks += 1.0;
+    }
+
+    fn is_known(&self) -> bool {
+        self.looks >= LOOKS
+    }
+}
+
+/// A queue that lasts.
+#[derive(Clone, Copy, Debug)]
+struct Queue {
+    /// Which way; `None` if nobody can tell.
+    side: Option<usize>,
+    since: Seconds,
+    /// How much longer the fastest of the last exchanges took than in the calm.
+    excess: Seconds,
+    /// When a stamp was last fit to be used.
+    fed: Seconds,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Watch {
+    last: VecDeque<Stamps>,
+    /// The fastest round trip of the last exchanges.
+    trips: Calm,
+    /// By how much the two ways' least stamps are off, one up and the other down.
+    tilts: Calm,
+    /// That, now.
+    tilt: Seconds,
+    queue: Option<Queue>,
+}
+
+impl Watch {
+    /// Looks at one more exchange, that is believed, against the line.
+    pub(super) fn look(&mut self, stamps: &Stamps, line: &Line) -> News {
+        let now = stamps.x[1];
+        let since = self.last.back().map_or(0.0, |last| now - last.x[1]);
+        if self.last.len() == LAST {
+            self.last.pop_front();
+        }
+        self.last.push_back(*stamps);
+        if self.last.len() < LAST {
+            return News::None;
+        }
+        let least = |of: &dyn Fn(&Stamps) -> Seconds| self.last.iter().map(of).fold(f64::INFINITY, f64::min);
+        let trip = least(&|stamps| stamps.y[0] + stamps.y[1]);
+        let low = [0, 1].map(|side| least(&|stamps| line.residual(side, stamps.x[side], stamps.y[side])));
+        let excess = trip - self.trips.mean;
+        let limit = (QUEUED * self.trips.deviation).max(QUEUED_MIN);
+        let is_queue =
+            self.trips.is_known() && excess > if self.queue.is_some() { OVER * limit } else { limit };
+        if !is_queue {
+            self.queue = None;
+            self.trips.learn(trip, since);
+            return self.look_for_a_bend(low, since);
+        }
+        self.tilt = 0.0;
+        let late = usize::from(low[1] > low[0]);
+        let side = (low[1 - late] < OTHER * excess).then_some(late);
+        let before = self.queue;
+        let began = Queue { side, since: now, excess, fed: now };
+        let queue = self.queue.get_or_insert(began);
+        queue.excess = excess;
+        // Whose it is stays so while it lasts, unless that is contradicted.
+        if side.is_some() || queue.side.is_some_and(|side| low[1 - side] > excess) {
+            queue.side = side;
+        }
+        let is_accepted = queue.side.is_none() && now - queue.since > ACCEPTED;
+        if is_accepted || now - queue.fed > STARVED {
+            self.trips = Calm { mean: trip, ..self.trips };
+            self.queue = None;
+            return News::None;
+        }
+        let is_news = queue.side.is_some() && before.and_then(|before| before.side) != queue.side;
+        match queue.side.filter(|_| is_news) {
+            Some(side) => News::Queue { side, since: self.last[0].x[side], late: LATE * excess },
+            None => News::None,
+        }
+    }
+
+    fn look_for_a_bend(&mut self, low: [Seconds; 2], since: Seconds) -> News {
+        let tilt = 0.5 * (low[0] - low[1]);
+        let off = tilt - self.tilts.mean;
+        let limit = (BENT * self.tilts.deviation).max(BENT_MIN);
+        self.tilt = (off.abs() - self.tilts.deviation).max(0.0);
+        if self.tilts.is_known() && off.abs() > limit {
+            self.last.clear();
+            return News::Bent;
+        }
+        self.tilts.learn(tilt, since);
+        News::None
+    }
+
+    /// Which of an exchange's two stamps are fit to be used.
+    pub(super) fn admits(&mut self, stamps: &Stamps, line: &Line) -> [bool; 2] {
+        let Some(Queue { side: Some(queued), excess, .. }) = self.queue else { return [true; 2] };
+        let admitted = [0, 1].map(|side| {
+            let late = line.residual(side, stamps.x[side], stamps.y[side]);
+            late <= if side == queued { LATE * excess } else { OTHER_DEVIATIONS * line.deviation(side) }
+        });
+        if let Some(queue) = self.queue.as_mut().filter(|_| admitted[0] || admitted[1]) {
+            queue.fed = stamps.x[1];
+        }
+        admitted
+    }
+
+    /// Whether one way has a queue, so that the distance between the edges is known from before only.
+    pub(super) fn is_queued(&self) -> bool {
+        self.queue.is_some_and(|queue| queue.side.is_some())
+    }
+
+    /// What the last exchanges say that the line may be off by, beyond its own error (s).
+    pub(super) fn misfit(&self) -> Seconds {
+        match self.queue {
+            Some(Queue { side: None, excess, .. }) => 0.5 * excess,
+            _ => self.tilt,
+        }
+    }
+}
