@@ -160,6 +160,9 @@ pub struct Session {
     hellos: u64,
     turn: usize,
     timers: Timers,
+    /// When it went on with time last, and since when it has done so without standing still for a lease.
+    advanced: LocalTime,
+    awake: LocalTime,
     /// Who is asked, how many follow, and who of them come first: found out now and then, for there may be thousands.
     asked: Vec<PeerId>,
     followers: u32,
@@ -202,6 +205,8 @@ impl Session {
             hellos: 0,
             turn: 0,
             timers,
+            advanced: now,
+            awake: now,
             asked: Vec::new(),
             followers: 0,
             heirs: Vec::new(),
@@ -293,6 +298,11 @@ impl Session {
     /// Goes on with time. Returns the jump of the published clock, if there was one.
     pub fn advance(&mut self, now: WallAnchor) -> Option<Jump> {
         let local = now.local;
+        if local - self.advanced >= LEASE {
+            // Stopped, or its host was: that it heard nobody meanwhile tells nothing of them.
+            self.awake = local;
+        }
+        self.advanced = local;
         if self.timers.is_due(Timer::Count, local) {
             self.timers.set(Timer::Count, local + COUNT);
             self.take_stock(local);

@@ -280,9 +280,11 @@ impl Session {
         if let Some(since) = peer.and_then(|peer| peer.banned_since(now)) {
             return Some((now - since, Loss::Gone));
         }
-        let quiet = now - following.fresh;
+        // What was missed while this node stood still is not held against the leader.
+        let awake = now - self.awake;
+        let quiet = (now - following.fresh).min(awake);
         let heard = peer.filter(|peer| peer.leads(following.leader, self.session));
-        let silent = heard.map_or(quiet, |peer| peer.silent(now));
+        let silent = heard.map_or(quiet, |peer| peer.silent(now).min(awake));
         let (waited, why) = if silent < LEASE && heard.is_some() {
             (quiet - UNANSWERED, Loss::Deaf)
         } else if following.via.is_some() {
@@ -404,8 +406,8 @@ impl Session {
         if !self.timers.is_due(Timer::Look, now.local) {
             return;
         }
-        // It stood still, and may have been succeeded.
-        let was_away = self.timers.overdue(Timer::Look, now.local) >= LEASE;
+        // If it stood still, it may have been succeeded.
+        let was_away = now.local - self.awake < LEASE;
         self.timers.set(Timer::Look, now.local + LOOK);
         let Role::Leading(timescale) = &mut self.role else { return };
         let is_announced = timescale.look(now);

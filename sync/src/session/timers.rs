@@ -2,7 +2,7 @@
 //!
 //! Not for: the questions to other nodes, of which each has its own time (`peer`).
 
-use crate::{LocalTime, Span};
+use crate::LocalTime;
 
 /// What is done again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,11 +48,6 @@ impl Timers {
         self.0[timer as usize].is_some_and(|at| !now.is_before(at))
     }
 
-    /// For how long a timer has been due.
-    pub(super) fn overdue(&self, timer: Timer, now: LocalTime) -> Span {
-        self.0[timer as usize].map_or(Span::ZERO, |at| (now - at).max(Span::ZERO))
-    }
-
     /// When the first of all timers is due.
     pub(super) fn first(&self) -> Option<LocalTime> {
         self.0.into_iter().flatten().reduce(LocalTime::earlier)
@@ -62,6 +57,7 @@ impl Timers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Span;
 
     #[test]
     fn every_timer_counts_for_the_first() {
