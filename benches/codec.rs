@@ -9,7 +9,7 @@ mod report;
 use downbeat_engine::{ClipId, Origin};
 use downbeat_net::osc::{self, Arg, BundleWriter};
 use downbeat_net::score::{Arrival, Score, ScoreConfig};
-use downbeat_sync::{ClockEstimate, EnsembleTime, LocalTime};
+use downbeat_sync::{ClockEstimate, EnsembleTime, LocalTime, RoomClock};
 use report::{Table, digits, median, peer, unless_quick, verdict};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -229,7 +229,7 @@ fn node() -> (Score, Arrival) {
     score.add_sample("bd", ClipId(0));
     let at = LocalTime::from_ticks(0);
     let clock = ClockEstimate::new(at, EnsembleTime::from_bits(TIMETAG));
-    (score, Arrival { at, from: Origin(0), clock })
+    (score, Arrival { at, from: Origin(0), clock: RoomClock::steady(clock) })
 }
 
 /// Looks at every argument of every message, as a dispatcher does.

@@ -11,7 +11,7 @@ use downbeat_engine::{
     ClipConfig, ClipId, Control, Immediate, Offline, Origin, SampleFolder, Settings, Streams, Supply, WavOut,
 };
 use downbeat_net::score::{Arrival, Score as AddressSpace, ScoreConfig};
-use downbeat_sync::{ClockEstimate, EnsembleTime, LocalTime, Span};
+use downbeat_sync::{ClockEstimate, EnsembleTime, LocalTime, RoomClock, Span};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::Path;
 use std::sync::Arc;
@@ -137,7 +137,7 @@ impl Sender {
     /// Sends one bundle, or says why it is refused.
     fn send(&mut self, packet: &[u8]) -> Result<(), String> {
         let start = self.clock.anchor();
-        let arrival = Arrival { at: start, from: Origin::default(), clock: self.clock };
+        let arrival = Arrival { at: start, from: Origin::default(), clock: RoomClock::steady(self.clock) };
         let staged = self
             .space
             .read(packet, &arrival)

@@ -9,8 +9,8 @@ use crate::report::random::Random;
 use crate::report::{Table, cpu, digits, median, quantile, unless_quick, verdict};
 use downbeat_net::timing::Membership;
 use downbeat_sync::{
-    Claim, DeviceRate, EnsembleTime, LocalTime, Message, Output, PeerId, Ping, RemoteLine, RemoteTime,
-    Session, SessionConfig, Span, Standing, WallAnchor,
+    Claim, DeviceRate, EnsembleTime, Epochs, LocalTime, Message, Output, PeerId, Ping, RemoteLine,
+    RemoteTime, Session, SessionConfig, Span, Standing, WallAnchor,
 };
 use std::net::SocketAddr;
 
@@ -335,6 +335,7 @@ fn leaders_load(followers: usize, seconds: f64) -> f64 {
             leader: PeerId(1),
             claim: Claim { priority: 0, session: 9, age: Span::ZERO, term: 0, followers: 0 },
             line: RemoteLine::new(RemoteTime::from_ticks(1), EnsembleTime::from_bits(1)),
+            epochs: Epochs::default(),
         };
         let mut packet = Vec::new();
         member.write(&mut packet, &Message::Ping(Ping { standing, nonce })).expect("it can be written");

@@ -7,7 +7,7 @@ use crate::clip::{Clip, ClipId};
 use crate::event::Event;
 use crate::report::{Counters, Report};
 use crate::source::Instrument;
-use downbeat_sync::ClockEstimate;
+use downbeat_sync::{ClockEstimate, Span};
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::sync::Arc;
 
@@ -41,21 +41,29 @@ pub enum Garbage {
     Bank(Bank),
 }
 
+/// Room time, by which events wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Published {
+    pub(crate) line: ClockEstimate,
+    /// What to add to it so that all nodes of the ensemble have the same.
+    pub(crate) to_common: Span,
+}
+
 /// The network thread's end.
 pub struct Control {
     events: Producer<Event>,
-    estimates: Producer<ClockEstimate>,
+    estimates: Producer<Published>,
     supply: Producer<Supply>,
     reports: Consumer<Report>,
     garbage: Consumer<Garbage>,
     counters: Arc<Counters>,
-    unsent: Option<ClockEstimate>,
+    unsent: Option<Published>,
 }
 
 /// The audio thread's end.
 pub struct Stage {
     pub(crate) events: Consumer<Event>,
-    pub(crate) estimates: Consumer<ClockEstimate>,
+    pub(crate) estimates: Consumer<Published>,
     pub(crate) supply: Consumer<Supply>,
     pub(crate) reports: Producer<Report>,
     pub(crate) garbage: Producer<Garbage>,
@@ -116,8 +124,16 @@ impl Control {
 
     /// Publishes a newer estimate. While the audio thread is away the newest one waits here for the next call of this
     /// or [`Control::retry`], so that a resumed stream never runs on a stale line for long.
-    pub fn publish(&mut self, estimate: ClockEstimate) {
-        self.unsent = Some(estimate);
+    ///
+    /// The line is from local to room time: ensemble time that no announced jump moves (`downbeat_sync::RoomClock`).
+    pub fn publish(&mut self, line: ClockEstimate) {
+        self.publish_apart(line, Span::ZERO);
+    }
+
+    /// The same of a node whose room time is not that of the others: `to_common` is what to add to it to have theirs. What is
+    /// to be the same on all nodes, such as noise, is drawn from that.
+    pub fn publish_apart(&mut self, line: ClockEstimate, to_common: Span) {
+        self.unsent = Some(Published { line, to_common });
         self.retry();
     }
 

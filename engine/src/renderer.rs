@@ -5,7 +5,7 @@
 
 use crate::event::{Action, Event, LatePolicy, Origin, Param, Target};
 use crate::follow::{Follow, Pulse};
-use crate::lane::{Garbage, MAX_CLIPS, Stage, Supply};
+use crate::lane::{Garbage, MAX_CLIPS, Published, Stage, Supply};
 use crate::limiter::Limiter;
 use crate::ramp::Ramp;
 use crate::report::{Report, count};
@@ -41,7 +41,9 @@ const EDGE: f64 = 1.0;
 pub struct Renderer {
     stage: Stage,
     settings: Settings,
+    /// Local to room time, and from there to that of all nodes.
     estimate: ClockEstimate,
+    to_common: Span,
     schedule: Schedule,
     clips: ClipTable,
     streams: Streams,
@@ -66,6 +68,7 @@ impl Renderer {
         let rate = f64::from(settings.rate);
         Renderer {
             estimate,
+            to_common: Span::ZERO,
             schedule: Schedule::new(settings.agenda, settings.onset, settings.rate, &estimate),
             clips: ClipTable::new(MAX_CLIPS),
             streams,
@@ -151,9 +154,9 @@ impl Renderer {
         {
             self.take(supply);
         }
-        while let Ok(estimate) = self.stage.estimates.pop() {
-            self.pulse.change(&self.estimate, &estimate, now);
-            self.estimate = estimate;
+        while let Ok(Published { line, to_common }) = self.stage.estimates.pop() {
+            self.pulse.change(&self.estimate, &line, now);
+            (self.estimate, self.to_common) = (line, to_common);
         }
         let mut budget = self.settings.drain;
         while budget > 0
@@ -300,7 +303,7 @@ impl Renderer {
             }
         }
         let seed = match placed.event.when.timetag() {
-            Some(due) => due.bits(),
+            Some(due) => (due + self.to_common).bits(),
             // No two nodes get it at one instant, so no two could agree on it.
             None => placed.event.when.arrival().map_or(0, LocalTime::ticks),
         };

@@ -78,7 +78,7 @@ use crate::endpoint::ConnId;
 use crate::key::Key;
 use clock::RouterClock;
 use conn::Conn;
-use downbeat_sync::{ClockEstimate, LocalTime, Span, WallAnchor};
+use downbeat_sync::{EnsembleTime, LocalTime, Span, WallAnchor};
 use groups::Groups;
 use jobs::Jobs;
 use out::{Out, Outbox, To};
@@ -293,9 +293,9 @@ impl Router {
         self.conns.len()
     }
 
-    /// The time it gives.
-    pub fn estimate(&self) -> ClockEstimate {
-        self.clock.estimate()
+    /// The time it gives at a local time.
+    pub fn time_at(&self, at: LocalTime) -> EnsembleTime {
+        self.clock.time_at(at)
     }
 
     /// Deals with a packet that may be dealt with.

@@ -7,8 +7,9 @@
 //! | `/sync/hello` | standing, count `h`, then pairs of node `h` and its `ip:port` `s` |
 //!
 //! Standing is: ensemble `s`, node `h`, its leader `h`, pinned `i`, session `h`, its age `h`, term `i`, followers `i`, standard
-//! error `h`, hard bound `h`, epoch `i`, and the line from its local clock to ensemble time: a local time `h`, the ensemble time then
-//! `t`, the rate less one `d`. Local times and spans are in ticks of 2^-32 s. With a key, the last argument is a blob of
+//! error `h`, hard bound `h`, epoch `i`, and the line from its local clock to room time: a local time `h`, the room time then `t`, the
+//! rate less one `d`; then how the ensemble's time is made of room time: how often it jumped `i`, the room time of the latest jump `t`, and
+//! how far it is ahead before that `h` and after it `h`. A jump is announced so, before it takes effect. Local times and spans are in ticks of 2^-32 s. With a key, the last argument is a blob of
 //! 16 bytes that seals all bytes before it ([`Key`]).
 //!
 //! Each is a packet of its own, never in a bundle: its stamps are of the packet. Not for: what follows from them (the
@@ -17,7 +18,7 @@
 use crate::key::Key;
 use crate::osc::{self, Arg, Args, WriteError};
 use downbeat_sync::{
-    Claim, Departure, EnsembleTime, Hello, Message, PeerId, Ping, Pong, RemoteLine, RemoteTime, Span,
+    Claim, Departure, EnsembleTime, Epochs, Hello, Message, PeerId, Ping, Pong, RemoteLine, RemoteTime, Span,
     Standing,
 };
 use std::net::SocketAddr;
@@ -114,8 +115,8 @@ impl Membership {
         }
     }
 
-    fn standing<'a>(&'a self, standing: &Standing) -> [Arg<'a>; 14] {
-        let (claim, line) = (&standing.claim, &standing.line);
+    fn standing<'a>(&'a self, standing: &Standing) -> [Arg<'a>; 18] {
+        let (claim, line, epochs) = (&standing.claim, &standing.line, &standing.epochs);
         [
             self.ensemble.as_str().into(),
             Arg::Long(standing.id.0 as i64),
@@ -131,6 +132,10 @@ impl Membership {
             Arg::Long(line.anchor().ticks() as i64),
             Arg::Time(line.ensemble_at(line.anchor()).bits()),
             Arg::Double(line.rate()),
+            Arg::Int(epochs.count() as i32),
+            Arg::Time(epochs.at().bits()),
+            Arg::Long(epochs.before().ticks()),
+            Arg::Long(epochs.after().ticks()),
         ]
     }
 }
@@ -174,7 +179,9 @@ fn standing(args: &mut Args<'_>) -> Option<Standing> {
     let (sigma, bound) = (span(args)?.max(Span::ZERO), span(args)?.max(Span::ZERO));
     let epoch = int(args)? as u32;
     let line = RemoteLine::new(remote(args)?, time(args)?).with_rate(rate(args)?);
-    Some(Standing { id, leader, claim, line: line.with_error(sigma, bound).in_epoch(epoch) })
+    let line = line.with_error(sigma, bound).in_epoch(epoch);
+    let epochs = Epochs::new(int(args)? as u32, time(args)?, span(args)?, span(args)?);
+    Some(Standing { id, leader, claim, line, epochs })
 }
 
 pub(crate) fn long(args: &mut Args<'_>) -> Option<i64> {
@@ -242,6 +249,12 @@ mod tests {
                     .with_rate(ticks as f64 * 1e-23)
                     .with_error(Span::from_ticks(ticks / 3).abs(), Span::from_ticks(ticks / 2).abs())
                     .in_epoch(epoch),
+                epochs: Epochs::new(
+                    term / 2,
+                    EnsembleTime::from_bits(id),
+                    Span::from_ticks(ticks / 5),
+                    Span::from_ticks(ticks / 7),
+                ),
             },
         );
         let known = prop::collection::vec(any::<(u64, [u8; 4], u16)>(), 0..=MAX_KNOWN);
@@ -301,6 +314,7 @@ mod tests {
                 leader: PeerId(2),
                 claim: Claim { priority: 0, session: 3, age: Span::ZERO, term: 0, followers: 0 },
                 line: RemoteLine::new(RemoteTime::from_ticks(9), EnsembleTime::from_bits(8)),
+                epochs: Epochs::default(),
             },
             nonce: 5,
         });

@@ -78,6 +78,11 @@ impl<Here: Instant> ClockLine<Here, EnsembleTime> {
     pub fn ensemble_at(&self, here: Here) -> EnsembleTime {
         self.map(here)
     }
+
+    /// The line of a time that is ahead of this one's by so much.
+    pub fn ahead_by(self, by: Span) -> Self {
+        ClockLine { there: self.there + by, ..self }
+    }
 }
 
 impl<There: Instant> ClockLine<LocalTime, There> {

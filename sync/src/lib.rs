@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod epochs;
 mod estimate;
 mod estimator;
 mod exchange;
@@ -35,6 +36,7 @@ mod time;
 mod timescale;
 
 pub use clock::{Clock, WallAnchor};
+pub use epochs::{Announcement, Epochs, NOTICE, RoomClock, UNHEARD_OF};
 pub use estimate::{ClockEstimate, ClockLine, RemoteEstimate, RemoteLine};
 pub use estimator::{Estimator, MaxDrift, RateBelief, SyncState, Verdict};
 pub use exchange::Exchange;

@@ -10,6 +10,9 @@
 //! announcement and they both say it did not, the leader is outvoted. When the leader is not heard for [`LEASE`], the first
 //! follower on its list goes on with the time it has; nobody's time jumps for that.
 //!
+//! What is estimated, steered and told to each other is room time, which no announced jump moves; how far the ensemble's time is
+//! ahead of it, and from when, is told beside it (`epochs`).
+//!
 //! Not for: estimating (`estimator`), the rules of succession (`election`), bytes (the net crate).
 
 mod beliefs;
@@ -17,6 +20,7 @@ mod carried;
 mod crowd;
 mod departures;
 mod election;
+mod jumps;
 mod leadership;
 mod message;
 mod peer;
@@ -33,6 +37,7 @@ use beliefs::Beliefs;
 use carried::Carried;
 use crowd::Greetings;
 use departures::{Departures, Sent};
+use jumps::Jumps;
 use peer::{PATIENCE, Peer, Use};
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -166,9 +171,12 @@ pub struct PeerReport {
 pub struct Session {
     config: SessionConfig,
     role: Role,
+    /// Room time of the session.
     published: Steering,
     /// The time that was kept before this one, as long as others may keep it still.
     carried: Option<Carried>,
+    /// How far the ensemble's time is ahead of it.
+    jumps: Jumps,
     session: u64,
     term: u32,
     born: EnsembleTime,
@@ -202,8 +210,10 @@ impl Session {
         let now = start.local;
         let timescale = Timescale::new(start, config.follow);
         let published = Steering::new(timescale.estimate());
+        let session = draw(config.secret, 0);
         Session {
-            session: draw(config.secret, 0),
+            session,
+            jumps: Jumps::new(session),
             nonces: 0,
             beliefs: Beliefs::new(config.id, &config.beliefs, now),
             config,
@@ -232,9 +242,10 @@ impl Session {
         }
     }
 
-    /// The published clock: local to ensemble time.
+    /// The published clock: local to ensemble time, as of the last [`Session::advance`]. Across a jump see [`Session::clock`].
     pub fn estimate(&self) -> ClockEstimate {
-        self.published.line()
+        let line = self.published.line();
+        line.ahead_by(self.jumps.ahead()).in_epoch(line.epoch + self.jumps.count())
     }
 
     /// The published clock as of `now`, with its standard error and its hard bound then: the older the last answer, the wider.
@@ -243,6 +254,13 @@ impl Session {
     /// keeps by definition the ensemble's time; but for [`HANDED_OVER`] others may still have it from the old one, so for so
     /// long its bound goes on to be of that.
     pub fn estimate_at(&self, now: LocalTime) -> ClockEstimate {
+        let room = self.room_at(now);
+        let ahead = self.jumps.latest().ahead_at(room.ensemble_at(now));
+        room.ahead_by(ahead).in_epoch(room.epoch + self.jumps.count())
+    }
+
+    /// The same of room time.
+    fn room_at(&self, now: LocalTime) -> ClockEstimate {
         let line = self.published.line().anchored_at(now);
         if let Role::Following { leader, joined: true, .. } = &self.role
             && let Some(target) = self.peers.get(leader).and_then(|peer| peer.estimate(now))
@@ -263,7 +281,7 @@ impl Session {
             // One that was never joined was never kept.
             Role::Following { joined: false, .. } => {}
             Role::Following { leader, .. } => {
-                let estimate = self.estimate_at(now);
+                let estimate = self.room_at(now);
                 let peer = self.peers.get(leader);
                 self.carried = peer.and_then(|peer| peer.carry(&estimate, now, self.config.max_drift));
             }
@@ -299,9 +317,9 @@ impl Session {
         }
     }
 
-    /// How often the published clock jumped.
+    /// How often the published clock jumped, announced or not.
     pub fn jumps(&self) -> u32 {
-        self.published.jumps()
+        self.published.jumps() + self.jumps.count()
     }
 
     /// Which session this is, and how long it has existed: a time that all its nodes share, and that no setting of a clock
@@ -325,19 +343,23 @@ impl Session {
 
     /// What is known of the others, the leader first.
     pub fn peers(&self, now: LocalTime) -> Vec<PeerReport> {
-        let published = self.published.line().ensemble_at(now);
+        let published = self.estimate().ensemble_at(now);
         let mut rows: Vec<PeerReport> = self
             .peers
             .iter()
             .map(|(id, peer)| {
                 let asked = peer.used_as() != Use::None;
                 let estimate = peer.estimate(now).filter(|_| asked);
+                let ahead = |estimate: ClockEstimate| {
+                    let room = estimate.ensemble_at(now);
+                    room + peer.standing.epochs.ahead_at(room) - published
+                };
                 PeerReport {
                     id: *id,
                     address: peer.address,
                     leads: peer.standing.leader == *id,
                     silent: now - peer.heard,
-                    offset: estimate.map(|estimate| (estimate.ensemble_at(now) - published, estimate.sigma)),
+                    offset: estimate.map(|estimate| (ahead(estimate), estimate.sigma)),
                     round_trip: peer.estimator().least_round_trip().filter(|_| asked),
                     doubted: peer.estimator().counts().0,
                 }
@@ -401,28 +423,19 @@ impl Session {
             self.take_stock(local);
             self.wait_no_longer(local);
         }
-        let jump = match &mut self.role {
+        let taken = self.pass(local);
+        let corrected = match &mut self.role {
             Role::Leading(timescale) => {
-                if local.is_before(self.next_look) {
-                    return None;
-                }
-                self.next_look = local + LOOK;
-                let jump = timescale.look(now);
-                let line = timescale.estimate();
-                self.carried = self.carried.filter(|carried| carried.age(local) < HANDED_OVER);
-                match jump {
-                    Some(_) => {
-                        self.carried = None;
-                        let jump = self.published.jump(&line, local);
-                        // The session is no older for it.
-                        self.born += jump.by;
-                        Some(jump)
+                if !local.is_before(self.next_look) {
+                    self.next_look = local + LOOK;
+                    self.carried = self.carried.filter(|carried| carried.age(local) < HANDED_OVER);
+                    if timescale.look(now) {
+                        self.next_hello = local;
                     }
-                    None => {
-                        self.published.adopt(&line);
-                        None
-                    }
+                    self.published.adopt(&timescale.estimate());
+                    self.jumps.lead(self.session, timescale.epochs());
                 }
+                None
             }
             Role::Following { leader, since, .. } => {
                 let (leader, since) = (*leader, *since);
@@ -431,22 +444,36 @@ impl Session {
                 self.steer(local)
             }
         };
+        let corrected = corrected.map(|jump| self.corrected(jump));
+        // One that was heard of too late took effect just now.
+        let jump = jumps::together(jumps::together(taken, corrected), self.pass(local));
         if jump.is_some() {
             self.next_hello = local;
         }
         jump
     }
 
-    /// Another clock is the wall clock from now on, whose time this is: while it leads, the ensemble's time is set to it at
-    /// once. Tells of the jump of the published clock, if there is one.
+    /// Another clock is the wall clock from now on, whose time this is: while it leads, the ensemble's time is led to it, by a
+    /// jump that is announced if anybody follows; else it was wrong, and is set at once. Tells of that jump, if there is one.
     pub fn change_wall(&mut self, now: WallAnchor) -> Option<Jump> {
         let Role::Leading(timescale) = &mut self.role else { return None };
-        timescale.change_wall(now)?;
-        let jump = self.published.jump(&timescale.estimate(), now.local);
-        self.carried = None;
-        self.born += jump.by;
-        self.next_hello = now.local;
-        Some(jump)
+        let local = now.local;
+        let mut corrected = None;
+        if self.followers > 0 {
+            if timescale.change_wall(now) {
+                self.next_hello = local;
+            }
+        } else if timescale.correct(now) {
+            let jump = self.published.jump(&timescale.estimate(), local);
+            self.carried = None;
+            // The session is no older for it.
+            self.born += jump.by;
+            self.next_hello = local;
+            corrected = Some(jump);
+        }
+        self.published.adopt(&timescale.estimate());
+        self.jumps.lead(self.session, timescale.epochs());
+        corrected.map(|jump| self.corrected(jump))
     }
 
     /// The next thing to send, as of `now`: stamps are taken here, so send it at once.
@@ -458,7 +485,13 @@ impl Session {
             return Some(Output::Send { to, message: Message::Hello(self.hello(now)), stamp: None });
         }
         if !now.is_before(self.next_hello) {
-            self.next_hello = now + if self.leads() { HEARTBEAT } else { SIGN_OF_LIFE };
+            let is_announcing = self.announcement(now).is_some();
+            self.next_hello = now
+                + match self.leads() {
+                    true if is_announcing => jumps::REPEAT,
+                    true => HEARTBEAT,
+                    false => SIGN_OF_LIFE,
+                };
             if self.leads() {
                 self.greet_in_turn();
             }
@@ -494,7 +527,7 @@ impl Session {
             Role::Following { .. } => self.next_steer,
         };
         let asks = self.asked.iter().filter_map(|id| self.peers.get(id)?.deadline());
-        let all = asks.chain([self.next_hello, self.next_knock]);
+        let all = asks.chain([self.next_hello, self.next_knock]).chain(self.next_jump());
         all.fold(own, |first, next| if next.is_before(first) { next } else { first })
     }
 
@@ -502,7 +535,8 @@ impl Session {
         let Some(peer) = self.peers.get_mut(&pong.standing.id) else { return };
         let Some(has_moved) = peer.answer(pong, now) else { return };
         peer.address = from;
-        let has_jumped = peer.standing.line.epoch != pong.standing.line.epoch;
+        let has_jumped = peer.standing.line.epoch != pong.standing.line.epoch
+            || peer.standing.epochs != pong.standing.epochs;
         peer.standing = pong.standing;
         let leads_us = peer.used_as() == Use::Leader && pong.standing.leader == pong.standing.id;
         if has_jumped {
@@ -555,6 +589,9 @@ impl Session {
             return None;
         }
         *joined = true;
+        let leader = *leader;
+        self.heed(leader, now);
+        let peer = self.peers.get(&leader)?;
         let jump = self.published.follow(&target, now);
         self.born = if jump.is_some() {
             self.published.line().ensemble_at(now) - peer.claim(now).age
@@ -574,9 +611,15 @@ impl Session {
 
     fn standing(&self, now: LocalTime) -> Standing {
         // Those who are told use it for a while.
-        let known = self.estimate_at(now + PATIENCE);
-        let line = self.published.line().with_error(self.estimate_at(now).sigma, known.bound);
-        Standing { id: self.config.id, leader: self.leader(), claim: self.claim(now), line: line.to_remote() }
+        let known = self.room_at(now + PATIENCE);
+        let line = self.published.line().with_error(self.room_at(now).sigma, known.bound);
+        Standing {
+            id: self.config.id,
+            leader: self.leader(),
+            claim: self.claim(now),
+            line: line.to_remote(),
+            epochs: self.jumps.latest(),
+        }
     }
 
     fn claim(&self, now: LocalTime) -> Claim {

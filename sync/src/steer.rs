@@ -56,12 +56,17 @@ impl Steering {
 
     /// Takes over `target` as it is.
     pub fn jump(&mut self, target: &ClockEstimate, now: LocalTime) -> Jump {
-        let by = self.behind(target, now);
+        let (by, at) = (self.behind(target, now), self.line.ensemble_at(now));
         let epoch = self.line.epoch + 1;
         self.jumps += 1;
         self.straight = target.rate();
         self.line = target.anchored_at(now).in_epoch(epoch);
-        Jump { by, epoch }
+        Jump { by, epoch, at, is_announced: false }
+    }
+
+    /// The same instants are told by a time that is ahead of this one by so much, from now on. That is no jump.
+    pub fn rename(&mut self, by: Span) {
+        self.line = self.line.ahead_by(by);
     }
 
     /// Takes over a line that continues this one: its rate changes, the time it tells does not.

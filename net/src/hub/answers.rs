@@ -11,7 +11,9 @@ use crate::score::{Arrival, TimeForm, Timetags};
 use crate::time_reply::halves;
 use downbeat_engine::LatePolicy;
 use downbeat_engine::device::{DeviceState, Host, Standing as DeviceStanding};
-use downbeat_sync::{EnsembleTime, Jump, PeerReport, SenderReport, SenderState, Span, SyncState};
+use downbeat_sync::{
+    Announcement, ClockEstimate, EnsembleTime, Jump, PeerReport, SenderReport, SenderState, Span, SyncState,
+};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -110,10 +112,19 @@ impl Hub {
         self.out.send(to, "/cancel/reply", [int(count.into())]);
     }
 
+    pub(super) fn jump_announced(&mut self, jump: Announcement) {
+        self.say_jump("/sync/jump/announced", jump.by, jump.epoch, jump.at);
+    }
+
     pub(super) fn jumped(&mut self, jump: Jump) {
+        self.say_jump("/sync/jump", jump.by, jump.epoch, jump.at);
+    }
+
+    fn say_jump(&mut self, address: &str, by: Span, epoch: u32, at: EnsembleTime) {
+        let [seconds, fraction] = halves(at);
         for to in &self.subscribers {
-            let by = Arg::Float(jump.by.as_secs_f64() as f32);
-            self.out.send(*to, "/sync/jump", [by, int(jump.epoch.into())]);
+            let by = Arg::Float(by.as_secs_f64() as f32);
+            self.out.send(*to, address, [by, int(epoch.into()), seconds, fraction]);
         }
     }
 
@@ -249,7 +260,9 @@ impl Hub {
             Timetags::Sender => "sender",
         };
         let (mut senders, mut off, mut jumps) = (0, 0, 0);
-        for report in self.score.senders().filter_map(|(_, clock)| clock.report(&estimate)) {
+        // By what its timetags are measured.
+        let measure = self.measure();
+        for report in self.score.senders().filter_map(|(_, clock)| clock.report(&measure)) {
             senders += 1;
             off += u64::from(report.state == SenderState::Off);
             jumps += report.jumps;
@@ -294,6 +307,15 @@ impl Hub {
         }
     }
 
+    /// The clock by which senders are measured: room time, as their timetags were read; or the ensemble's, if only their rhythm
+    /// is kept, and they are taken as they are.
+    fn measure(&self) -> ClockEstimate {
+        match self.score.timetags() {
+            Timetags::Ensemble => *self.session.clock().line(),
+            Timetags::Sender => self.session.estimate(),
+        }
+    }
+
     fn peer_status(&mut self, to: Endpoint, peer: &PeerReport) {
         let (id, address) = (peer.id.to_string(), peer.address.to_string());
         let mut pairs: Vec<(&str, Arg<'_>)> = vec![
@@ -313,12 +335,12 @@ impl Hub {
     /// One message for each who sends timetags, those first who have been known for longest; one that says so if there are
     /// none. The first is paid for; what the budget of answers does not allow for is counted.
     pub(super) fn list_senders(&mut self, to: Endpoint) {
-        let estimate = self.session.estimate();
+        let measure = self.measure();
         let mut reports: Vec<_> = self.score.senders().collect();
         reports.sort_unstable_by_key(|(from, _)| from.0);
         let mut told = 0;
         for (from, clock) in reports {
-            let Some((sender, report)) = self.senders.key(from.0).zip(clock.report(&estimate)) else {
+            let Some((sender, report)) = self.senders.key(from.0).zip(clock.report(&measure)) else {
                 continue;
             };
             if told > 0 && !self.answers.another(self.now, &mut self.tally.unanswered) {

@@ -58,7 +58,7 @@ impl Hub {
                 return None;
             }
             Ok(Opened::Question(nonce)) => {
-                match seals.answer(nonce, now, self.session.estimate().ensemble_at(arrival)) {
+                match seals.answer(nonce, now, self.session.clock().ensemble_at(arrival)) {
                     Ok(packet) => self.out.push(Output::Send { to: from, packet, stamp: None }),
                     Err(error) => tracing::error!("cannot write the session's time: {error}"),
                 }

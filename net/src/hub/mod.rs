@@ -17,7 +17,8 @@
 //! | `/sync/senders/reply` | pairs: `sender` `packets` `state` `lead_ms` `bias_ms` `spread_ms` `jumps`, and `drift_ppm` once it is known; one message for each who sends timetags, or `senders` 0 | the sender |
 //! | `/sync/time/reply`, `/sync/time/ii/reply`, `/sync/time/s/reply` | what was asked, then the time the question arrived | the sender |
 //! | `/sync/peer/reply` | pairs: `id` `address` `role` `silent_s`, and of those that are asked `ahead_ms` `error_ms` `round_trip_ms` `doubted`; a message for each of up to 16 nodes, the leader first, after `/sync/status/reply` | the sender |
-//! | `/sync/jump` | seconds, epoch | subscribers |
+//! | `/sync/jump/announced` | seconds, epoch, then the instant as two ints: a jump of the ensemble's time is to come, at that timetag by the time as it is until then | subscribers |
+//! | `/sync/jump` | seconds, epoch, then the instant as two ints: the time has jumped, at that timetag by the time before | subscribers |
 //! | `/sealed/time/reply` | the session's time, sealed (`seal`) | who asked, if it has the key |
 //!
 //! They are of types `i`, `f` and `s` only, which every peer can read; but for `/sync/time/reply`, `/sealed/time/reply` and what is
@@ -50,7 +51,10 @@ use budget::Budget;
 use clips::Places;
 use downbeat_engine::device::DeviceState;
 use downbeat_engine::{Clip, Control, Garbage, LatePolicy, Origin, Report, StreamFailure, Supply};
-use downbeat_sync::{ClockEstimate, Jump, LocalTime, RateBelief, Session, SessionConfig, Span, WallAnchor};
+use downbeat_sync::{
+    Announcement, ClockEstimate, EnsembleTime, Jump, LocalTime, RateBelief, Session, SessionConfig, Span,
+    WallAnchor,
+};
 use drops::Drops;
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -120,8 +124,10 @@ pub struct Hub {
     session: Session,
     /// Where there is a key: what opens what is sealed with it.
     seals: Option<Checker>,
-    /// What the audio thread was given of it last.
+    /// What the audio thread was given of it last: room time, which no announced jump moves.
     published: ClockEstimate,
+    /// The jump that subscribers were told of last, before it took effect.
+    announced: Option<Announcement>,
     senders: Numbers<Endpoint>,
     /// The last sender and its number: packets come in runs.
     last: Option<(Endpoint, Origin)>,
@@ -206,7 +212,7 @@ impl Hub {
     /// A node that leads an ensemble of its own, whose clock starts as this wall clock, until it finds another.
     pub fn new(config: HubConfig, mut control: Control, net: Arc<NetCounters>, start: WallAnchor) -> Hub {
         let session = Session::new(config.session.clone(), start);
-        let published = session.estimate();
+        let published = *session.clock().line();
         control.publish(published);
         let (number, age) = session.age(start.local);
         let seals = config.membership.key.clone();
@@ -217,6 +223,7 @@ impl Hub {
             control,
             session,
             published,
+            announced: None,
             senders: Numbers::new(SENDERS),
             last: None,
             subscribers: Vec::new(),
@@ -260,7 +267,7 @@ impl Hub {
     }
 
     fn carry_out(&mut self, arrival: LocalTime, from: Endpoint, origin: Origin, packet: &[u8]) {
-        let arrival = Arrival { at: arrival, from: origin, clock: self.session.estimate() };
+        let arrival = Arrival { at: arrival, from: origin, clock: self.session.clock() };
         let staged = match self.score.read(packet, &arrival) {
             Ok(staged) => staged,
             Err(refusal) => {
@@ -383,12 +390,18 @@ impl Hub {
         self.control.retry();
         self.wall = now;
         if let Some(jump) = self.session.advance(now) {
-            self.announce(jump);
+            self.tell_of_jump(jump);
         }
         self.mind_the_session();
-        if self.session.estimate() != self.published {
-            self.published = self.session.estimate();
-            self.control.publish(self.published);
+        let announcement = self.session.announcement(now.local);
+        if announcement != self.announced {
+            self.announced = announcement;
+            self.announcement(announcement);
+        }
+        let clock = self.session.clock();
+        if *clock.line() != self.published {
+            self.published = *clock.line();
+            self.control.publish_apart(self.published, self.session.to_common());
         }
     }
 
@@ -397,6 +410,8 @@ impl Hub {
         if let Some(jump) = self.session.change_wall(now) {
             tracing::warn!("the router's time is taken: time jumps by {}", jump.by);
             self.jumped(jump);
+        } else if let Some(Announcement { by, .. }) = self.session.announcement(now.local) {
+            tracing::warn!("the router's time is taken: time jumps by {by}");
         }
     }
 
@@ -534,12 +549,12 @@ impl Hub {
             );
         }
         match report {
-            Report::Late { due, by, policy, .. } if self.subscribers.contains(&to) => {
-                self.late(to, due, by, policy);
+            Report::Late { from, due, by, policy } if self.subscribers.contains(&to) => {
+                self.late(to, self.timetag(from, due), by, policy);
             }
-            Report::Late { due, by, policy, .. } if self.group.is_some() && self.group == to.conn() => {
+            Report::Late { from, due, by, policy } if self.group.is_some() && self.group == to.conn() => {
                 if self.lates.take(self.now, LATE_EACH, LATE_BURST) {
-                    self.late(to, due, by, policy);
+                    self.late(to, self.timetag(from, due), by, policy);
                 } else {
                     self.tally.unanswered += 1;
                 }
@@ -552,6 +567,12 @@ impl Hub {
         }
     }
 
+    /// The timetag of an event that was due at this room time.
+    fn timetag(&self, from: Origin, room: EnsembleTime) -> EnsembleTime {
+        let by_now = || room + self.session.clock().ahead_at(self.now);
+        self.score.stamped(from, room).unwrap_or_else(by_now)
+    }
+
     /// Answers an error, if not too many have been. The sentence is written only then, so that a flood of garbage costs
     /// no more than counting.
     fn error(&mut self, from: Endpoint, address: &[u8], reason: impl Display) {
@@ -562,10 +583,20 @@ impl Hub {
         }
     }
 
-    fn announce(&mut self, jump: Jump) {
-        let why =
-            if self.session.leads() { "the wall clock was set" } else { "the ensemble's clock is another" };
-        tracing::warn!("{why}: time jumps by {}", jump.by);
+    fn announcement(&mut self, announcement: Option<Announcement>) {
+        // It is told once more when it takes effect.
+        let Some(announcement) = announcement else { return };
+        let leads = self.session.leads();
+        let why = if leads { "the wall clock was set" } else { "the ensemble's clock is set" };
+        tracing::warn!("{why}: time jumps by {}", announcement.by);
+        self.jump_announced(announcement);
+    }
+
+    fn tell_of_jump(&mut self, jump: Jump) {
+        match jump.is_announced {
+            true => tracing::debug!("time has jumped by {}", jump.by),
+            false => tracing::warn!("the ensemble's clock is another: time jumps by {}", jump.by),
+        }
         self.jumped(jump);
     }
 

@@ -6,8 +6,8 @@
 use crate::osc::{self, Arg};
 use crate::timing::{Membership, TimingError};
 use downbeat_sync::{
-    Claim, ClockEstimate, EnsembleTime, FollowWall, LocalTime, Message, PeerId, Pong, Span, Standing,
-    Timescale, WallAnchor,
+    Claim, EnsembleTime, FollowWall, LocalTime, Message, NOTICE, PeerId, Pong, Span, Standing, Timescale,
+    WallAnchor,
 };
 
 /// How often the wall clock is looked at.
@@ -41,12 +41,8 @@ impl RouterClock {
         }
     }
 
-    pub(super) fn estimate(&self) -> ClockEstimate {
-        self.timescale.estimate()
-    }
-
     pub(super) fn time_at(&self, at: LocalTime) -> EnsembleTime {
-        self.timescale.estimate().ensemble_at(at)
+        self.timescale.ensemble_at(at)
     }
 
     pub(super) fn next_look(&self) -> LocalTime {
@@ -59,8 +55,10 @@ impl RouterClock {
             return;
         }
         self.next_look = now.local + LOOK;
-        if let Some(jump) = self.timescale.look(now) {
-            tracing::warn!("the wall clock was set: the time this router gives jumps by {}", jump.by);
+        if self.timescale.look(now) {
+            let epochs = self.timescale.epochs();
+            let by = epochs.after() - epochs.before();
+            tracing::warn!("the wall clock was set: the time this router gives jumps by {by} in {NOTICE}");
         }
     }
 
@@ -79,7 +77,8 @@ impl RouterClock {
     /// The answer, if it leaves now.
     pub(super) fn answer(&self, asked: Asked, now: LocalTime) -> Result<Vec<u8>, osc::WriteError> {
         let claim = Claim { priority: 0, session: self.session, age: now - self.born, term: 0, followers: 0 };
-        let standing = Standing { id: self.id, leader: self.id, claim, line: self.estimate().to_remote() };
+        let (line, epochs) = (self.timescale.estimate().to_remote(), self.timescale.epochs());
+        let standing = Standing { id: self.id, leader: self.id, claim, line, epochs };
         // Of a stream nobody tells when a packet of it really left.
         let (received, answered, before) = (asked.received.to_remote(), now.to_remote(), None);
         let pong = Pong { standing, nonce: asked.nonce, received, answered, before };

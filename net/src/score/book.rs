@@ -84,7 +84,7 @@ const BUILT_IN: [(&str, Method); 19] = [
 ];
 
 /// What nodes answer and announce; see [`Method::Answer`].
-const ANSWERS: [&str; 14] = [
+const ANSWERS: [&str; 15] = [
     "/cancel/reply",
     "/done",
     "/error",
@@ -93,6 +93,7 @@ const ANSWERS: [&str; 14] = [
     "/sealed/time/reply",
     "/status/reply",
     "/sync/jump",
+    "/sync/jump/announced",
     "/sync/peer/reply",
     "/sync/senders/reply",
     "/sync/status/reply",

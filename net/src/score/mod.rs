@@ -41,13 +41,13 @@ pub use crate::time_reply::TimeForm;
 use book::Book;
 pub use book::{Ask, Method};
 use downbeat_engine::{ClipId, DEFAULT_EVENTS, Event, Origin, When};
-use downbeat_sync::{ClockEstimate, EnsembleTime, LocalTime, SenderClock, Span};
+use downbeat_sync::{EnsembleTime, LocalTime, RoomClock, SenderClock, Span};
 use keys::Ids;
 pub use keys::{Key, Keys};
 pub use refusal::{Range, Reason, Refusal};
 pub use request::Request;
 pub use senders::SENDERS;
-use senders::Senders;
+use senders::{Sender, Senders};
 
 /// How often patterns may be held against an address for one packet: ten milliseconds of the worst ones (1.4 us on a
 /// short address, `benches/codec.rs`), a tenth of a millisecond of usual ones.
@@ -99,8 +99,8 @@ pub struct Arrival {
     pub at: LocalTime,
     /// From whom.
     pub from: Origin,
-    /// The ensemble's clock, to tell timetags that are too far ahead.
-    pub clock: ClockEstimate,
+    /// Room time and the ensemble's, by which timetags are read.
+    pub clock: RoomClock,
 }
 
 /// See the module.
@@ -216,6 +216,15 @@ impl Score {
         self.senders.iter()
     }
 
+    /// The timetag that an event of this sender had which is due at that room time; `None` if the sender was forgotten, or only
+    /// its rhythm is kept.
+    pub fn stamped(&self, from: Origin, room: EnsembleTime) -> Option<EnsembleTime> {
+        match self.config.timetags {
+            Timetags::Ensemble => self.senders.stamped(from, room),
+            Timetags::Sender => None,
+        }
+    }
+
     /// How many voice ids were forgotten to make room for newer ones.
     pub fn ids_forgotten(&self) -> u64 {
         self.ids.forgotten()
@@ -304,29 +313,38 @@ impl<'a> Course<'a> {
         self.when = match EnsembleTime::from_timetag(timetag) {
             None => When::arrived(self.arrival.at),
             Some(at) => {
-                let at = self.due(at, senders);
-                let ahead = at - self.arrival.clock.ensemble_at(self.arrival.at);
+                let sender = senders.of(self.arrival.from);
+                let at = self.due(at, sender);
+                let ahead = at - self.arrival.clock.room_at(self.arrival.at);
                 if ahead > self.horizon {
                     return Err(Reason::TooFarAhead { ahead, horizon: self.horizon });
                 }
+                sender.accept(at, ahead);
                 When::stamped(at, self.arrival.at)
             }
         };
         Ok(())
     }
 
-    /// The time a timetag means.
+    /// The room time a timetag means.
     #[inline(never)]
-    fn due(&mut self, timetag: EnsembleTime, senders: &mut Senders) -> EnsembleTime {
-        let sender = senders.of(self.arrival.from);
-        if !self.measured {
-            self.measured = true;
-            sender.take(self.arrival.at, timetag);
-        }
+    fn due(&mut self, timetag: EnsembleTime, sender: &mut Sender) -> EnsembleTime {
+        let Arrival { at, clock, .. } = self.arrival;
+        let is_first = !std::mem::replace(&mut self.measured, true);
         match self.timetags {
-            Timetags::Ensemble => timetag,
+            Timetags::Ensemble if is_first => {
+                let room = sender.read(timetag, *at, clock);
+                // A jump that it takes part in is none of its own clock.
+                sender.clock.take(*at, room);
+                room
+            }
+            Timetags::Ensemble => sender.room(timetag),
             Timetags::Sender => {
-                sender.place(timetag).map_or(timetag, |at| self.arrival.clock.ensemble_at(at))
+                if is_first {
+                    sender.clock.take(*at, timetag);
+                }
+                // Its clock is its own: no jump of the ensemble's time is one of it.
+                sender.clock.place(timetag).map_or(timetag, |at| clock.room_at(at))
             }
         }
     }

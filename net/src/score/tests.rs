@@ -3,6 +3,7 @@
 use super::*;
 use crate::osc::{Arg, BundleWriter};
 use downbeat_engine::{Action, LatePolicy, MAX_ARGS, Param, Play, Target, Tone, VoiceId, VoiceShape, Wave};
+use downbeat_sync::ClockEstimate;
 use proptest::prelude::*;
 
 const KICK: ClipId = ClipId(3);
@@ -20,7 +21,8 @@ fn score() -> Score {
 
 fn arrival() -> Arrival {
     let at = LocalTime::from_ticks(0) + Span::from_secs(100);
-    let clock = ClockEstimate::new(at, EnsembleTime::from_unix(Span::from_secs(1_700_000_000)));
+    let line = ClockEstimate::new(at, EnsembleTime::from_unix(Span::from_secs(1_700_000_000)));
+    let clock = RoomClock::steady(line);
     Arrival { at, from: Origin(9), clock }
 }
 
@@ -563,7 +565,15 @@ fn a_named_id_is_the_same_voice_in_every_message() {
 #[test]
 fn answers_of_other_nodes_are_counted_and_not_answered() {
     let mut score = score();
-    for address in ["/error", "/done", "/late", "/status/reply", "/sync/jump", "/sync/time/reply"] {
+    for address in [
+        "/error",
+        "/done",
+        "/late",
+        "/status/reply",
+        "/sync/jump",
+        "/sync/jump/announced",
+        "/sync/time/reply",
+    ] {
         let staged = score.read(&message(address, &["x".into()]), &arrival()).unwrap();
         assert_eq!((staged.events.len(), staged.requests.len(), staged.answers), (0, 0, 1), "{address}");
     }

@@ -270,7 +270,9 @@ impl Session {
     /// Goes on as leader, with the time published so far.
     pub(super) fn succeed(&mut self, now: WallAnchor) {
         self.carry(now.local);
-        let timescale = Timescale::resume(self.published.straight(now.local), now, self.config.follow);
+        let line = self.published.straight(now.local);
+        let timescale = Timescale::resume(line, self.jumps.latest(), now, self.config.follow);
+        self.jumps.lead(self.session, timescale.epochs());
         self.published.adopt(&timescale.estimate());
         self.role = Role::Leading(Box::new(timescale));
         self.term = self.term.saturating_add(1);

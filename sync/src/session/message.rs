@@ -1,6 +1,6 @@
 //! What nodes say to each other about time. Local times in it are the speaker's, so their type is [`RemoteTime`]. How it is written in bytes is the net crate's business.
 
-use crate::{RemoteLine, RemoteTime, Span};
+use crate::{Epochs, RemoteLine, RemoteTime, Span};
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -37,11 +37,14 @@ pub struct Standing {
     pub leader: PeerId,
     /// What it would lead with.
     pub claim: Claim,
-    /// How it makes ensemble time of its local clock, and how sure it is of that.
+    /// How it makes room time of its local clock, and how sure it is of that.
     ///
     /// Others measure its local clock, which nobody steers, and apply this line to it: so that they follow every bend and jump
-    /// of the ensemble's time at once, and never mistake one for a fault of the network.
+    /// of it at once, and never mistake one for a fault of the network.
     pub line: RemoteLine,
+    /// How far the ensemble's time is ahead of room time, and the latest jump that was announced: what a leader says of it is
+    /// heeded by those who follow it.
+    pub epochs: Epochs,
 }
 
 /// By what one leader goes before another, when two ensembles of one name meet.

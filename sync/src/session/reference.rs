@@ -5,7 +5,9 @@
 
 use super::message::{Claim, PeerId, Ping, Pong, Standing};
 use super::peer::{PATIENCE, Peer, Use};
-use crate::{ClockEstimate, EnsembleTime, LocalTime, MaxDrift, RateBelief, RemoteLine, Span, SyncState};
+use crate::{
+    ClockEstimate, EnsembleTime, Epochs, LocalTime, MaxDrift, RateBelief, RemoteLine, Span, SyncState,
+};
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// Who does not answer is asked this often.
@@ -113,7 +115,11 @@ impl Reference {
     /// Local time to that host's. Where another host now answers, or the same was started anew, it goes on as it was until that
     /// one's time is known well.
     pub fn estimate(&self, now: LocalTime) -> Option<ClockEstimate> {
-        self.before.map(|before| before.anchored_at(now)).or_else(|| self.peer.estimate(now))
+        let current = || {
+            let line = self.peer.estimate(now)?;
+            Some(line.ahead_by(self.peer.standing.epochs.ahead_at(line.ensemble_at(now))))
+        };
+        self.before.map(|before| before.anchored_at(now)).or_else(current)
     }
 
     /// How well the time of the host that answers is known.
@@ -130,7 +136,8 @@ impl Reference {
 /// Nothing is claimed, and no time given.
 fn standing(id: PeerId, now: LocalTime) -> Standing {
     let claim = Claim { priority: 0, session: 0, age: Span::ZERO, term: 0, followers: 0 };
-    Standing { id, leader: id, claim, line: RemoteLine::new(now.to_remote(), EnsembleTime::from_bits(0)) }
+    let line = RemoteLine::new(now.to_remote(), EnsembleTime::from_bits(0));
+    Standing { id, leader: id, claim, line, epochs: Epochs::default() }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use super::crowd::STRANGERS;
 use super::*;
+use crate::Epochs;
 
 const STEP: Span = Span::from_millis(10);
 
@@ -35,7 +36,8 @@ fn hello(id: u64, count: u64) -> Message {
     let now = wall(0);
     let claim = Claim { priority: 0, session: 5, age: Span::from_secs(3_600), term: 0, followers: 0 };
     let line = ClockEstimate::new(now.local, now.wall + Span::from_secs(7));
-    let standing = Standing { id: PeerId(id), leader: PeerId(id), claim, line: line.to_remote() };
+    let (id, line, epochs) = (PeerId(id), line.to_remote(), Epochs::default());
+    let standing = Standing { id, leader: id, claim, line, epochs };
     Message::Hello(Hello { standing, count, known: Vec::new() })
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::timing::Membership;
-use downbeat_sync::{Claim, Message, PeerId, Ping, RemoteLine, Standing};
+use downbeat_sync::{Claim, Epochs, Message, PeerId, Ping, RemoteLine, Standing};
 
 #[test]
 fn the_time_is_told_to_whoever_asks_and_to_nobody_else() {
@@ -56,6 +56,7 @@ fn whoever_measures_the_clock_is_answered_as_by_a_peer() {
         leader: PeerId(1),
         claim: Claim { priority: 0, session: 3, age: Span::ZERO, term: 0, followers: 0 },
         line: RemoteLine::new(lab.now.to_remote(), EnsembleTime::from_bits(0)),
+        epochs: Epochs::default(),
     };
     let mut ping = Vec::new();
     member.write(&mut ping, &Message::Ping(Ping { standing, nonce: 99 })).expect("it can be written");
@@ -93,6 +94,10 @@ fn the_time_follows_the_wall_clock() {
     let set = WallAnchor { wall: wall(lab.now).wall + hour, ..wall(lab.now) };
     lab.router.tick(set);
     lab.hush();
-    lab.say(alice, &message("/sync/time/s", &[]));
-    assert_eq!(lab.told(alice), ["/sync/time/s/reply 3602.000000000"]);
+    // A second and a half later.
+    for told in ["2.000000000", "3603.500000000"] {
+        lab.say(alice, &message("/sync/time/s", &[]));
+        assert_eq!(lab.told(alice), [format!("/sync/time/s/reply {told}")]);
+        lab.now += Span::from_millis(1_500);
+    }
 }
