@@ -175,7 +175,8 @@ fn a_wall_clock_that_is_set_is_one_jump_for_all_at_once() {
             apart += 0.01;
         }
     });
-    assert!(apart <= 0.15, "{apart} s");
+    // A reading may fall between the first that jumps and the last.
+    assert!(apart <= 0.01, "{apart} s");
     let after: Vec<usize> = ensemble.nodes.iter().map(|node| node.jumps.len()).collect();
     assert_eq!(after, jumps.iter().map(|before| before + 1).collect::<Vec<_>>());
     assert!(ensemble.spread(&[0, 1, 2]) < 10e-6);

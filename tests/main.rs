@@ -13,6 +13,7 @@ mod ensemble_clients;
 mod groups;
 mod interfaces;
 mod interop;
+mod jumps;
 mod lab;
 mod layout;
 mod node;

@@ -230,6 +230,25 @@ impl Ensemble {
         self.nodes[node].session.estimate()
     }
 
+    /// How far ahead of the true time a node's room time is, as all nodes of its session count it (s): what waits goes by it.
+    pub(crate) fn room(&self, node: usize) -> Seconds {
+        let session = &self.nodes[node].session;
+        let room = session.clock().room_at(self.local(node)) + session.to_common();
+        (room - truth(self.now)).as_secs_f64()
+    }
+
+    /// How far ahead of the true time that is which a node tells whoever asks it for the time (s).
+    pub(crate) fn told(&self, node: usize) -> Seconds {
+        (self.nodes[node].session.clock().ensemble_at(self.local(node)) - truth(self.now)).as_secs_f64()
+    }
+
+    /// How long it is until the jump takes effect that a node has heard announced (s).
+    pub(crate) fn notice(&self, node: usize) -> Option<Seconds> {
+        let (session, local) = (&self.nodes[node].session, self.local(node));
+        let announced = session.announcement(local)?;
+        Some((announced.at - session.clock().ensemble_at(local)).as_secs_f64())
+    }
+
     /// How far ahead of the true time a node's published clock is (s).
     pub(crate) fn error(&self, node: usize) -> Seconds {
         let local = self.nodes[node].clock.local(self.now);
