@@ -216,8 +216,10 @@ fn who_hears_of_it_too_late_takes_it_at_once_and_what_waits_there_does_not_move(
 fn who_joins_after_a_jump_needs_none_and_counts_room_time_as_all_do() {
     let mut ensemble = settled(lossy(10, 0.0));
     let late = ensemble.start(HostClock { wall: 0.5, ..host(4) }, false);
+    let before = ensemble.error(late);
     ensemble.run(70.0, 0.01, |_| {});
-    let (count, _, _, is_announced) = jumped(&ensemble, late, 60.0);
+    let (count, by, _, is_announced) = jumped(&ensemble, late, 60.0);
+    assert!((ensemble.error(late) - before - by).abs() < 1e-3, "it says by how much: {by}");
     assert!(count <= 2 && !is_announced, "it corrects itself: {count}");
     assert!(ensemble.spread(&[0, 1, 2, 3, late]) < 20e-6);
     assert!((ensemble.room(late) - ensemble.room(0)).abs() < 20e-6, "{}", ensemble.room(late));

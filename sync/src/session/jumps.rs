@@ -16,6 +16,8 @@ use crate::{Announcement, Epochs, Jump, LocalTime, RoomClock, Span};
 /// A leader whose jump is pending says hello this often: five of them may be lost, and the notice is still a second long
 /// [100 ms].
 pub(super) const REPEAT: Span = Span::from_millis(100);
+/// No leader announces a jump for later than this: it could announce no other until then [10 s].
+const LATEST: Span = Span::from_secs(10);
 
 /// See the module.
 #[derive(Debug)]
@@ -111,9 +113,15 @@ impl Session {
     /// Takes note of what the leader says of jumps, in the room time of its session.
     pub(super) fn heed(&mut self, leader: PeerId, now: LocalTime) {
         let Some(peer) = self.peers.get(&leader) else { return };
-        let (told, session) = (peer.standing.epochs, peer.standing.claim.session);
+        let session = peer.standing.claim.session;
+        let Some(theirs) = peer.estimate(now).map(|line| line.ensemble_at(now)) else { return };
+        let told = match peer.standing.epochs {
+            told if told.is_to_come(theirs) && told.at() - theirs > LATEST => {
+                Epochs::new(told.count(), told.at(), told.before(), told.before())
+            }
+            told => told,
+        };
         if session != self.jumps.session {
-            let Some(theirs) = peer.estimate(now).map(|line| line.ensemble_at(now)) else { return };
             let ahead = told.ahead_at(theirs);
             // The same ensemble time, by another room's: what is between us and them stays, and is corrected after that.
             let by = self.jumps.ahead - ahead;

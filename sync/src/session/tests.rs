@@ -498,3 +498,48 @@ fn an_exchange_whose_better_stamp_never_comes_is_used_as_it_is() {
     }
     assert!(!waits(&new));
 }
+
+#[test]
+fn a_leader_says_hello_all_the_time_until_its_jump_takes_effect() {
+    let mut session = session(1);
+    let mut hellos = Vec::new();
+    for n in 0..400 {
+        let mut now = wall(10 * n);
+        if n >= 50 {
+            now.wall += Span::from_secs(60);
+        }
+        let announced = |output: &Output| matches!(output, Output::Announce(Message::Hello(hello)) if hello.standing.epochs.count() > 0);
+        if said(&mut session, now).iter().any(announced) {
+            hellos.push(10 * n);
+        }
+    }
+    // It is looked at after a second, and takes effect a second and a half after that; told once more when it has.
+    assert_eq!((hellos[0], &hellos[hellos.len() - 3..]), (1_000, &[2_500, 3_000, 3_500][..]));
+    let most = hellos[..hellos.len() - 2].windows(2).map(|pair| pair[1] - pair[0]).max();
+    assert!(most.is_some_and(|most| most <= 110), "{hellos:?}");
+}
+
+#[test]
+fn an_announcement_that_was_overtaken_by_a_newer_one_is_not_heeded() {
+    let (mut leader, mut session) = (session(1), session(2));
+    converse(&mut leader, &mut session, 0, 1);
+    leader.born = leader.born - Span::from_secs(60);
+    converse(&mut leader, &mut session, 10, 200);
+    assert_eq!(session.leader(), PeerId(1));
+    // A minute and an hour ahead, one after the other; then what was said before comes once more.
+    let room = session.published.line().ensemble_at(wall(2_010).local);
+    let first = Epochs::default().jump(room, Span::from_secs(60));
+    let second = first.jump(room, Span::from_secs(3_540));
+    for (told, ahead) in [(first, 60), (second, 3_600), (first, 3_600), (Epochs::default(), 3_600)] {
+        let Some(peer) = session.peers.get_mut(&PeerId(1)) else { unreachable!("it is known") };
+        peer.standing.epochs = told;
+        session.heed(PeerId(1), wall(2_010).local);
+        session.pass(wall(2_010).local);
+        assert_eq!(session.jumps.ahead(), Span::from_secs(ahead));
+    }
+    // One that is to come in an hour would keep every other away until then.
+    let Some(peer) = session.peers.get_mut(&PeerId(1)) else { unreachable!("it is known") };
+    peer.standing.epochs = second.jump(room + Span::from_secs(3_600), Span::from_secs(7));
+    session.heed(PeerId(1), wall(2_010).local);
+    assert_eq!(session.announcement(wall(2_010).local), None);
+}
