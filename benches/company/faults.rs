@@ -17,8 +17,7 @@ const STOPPED: i64 = 5;
 const CUT_OFF: i64 = 30;
 /// Before that it has had so long to learn the drift.
 const LEARNING: i64 = 90;
-/// How far the leader's wall clock is set, and how far the wall clocks of two ensembles are apart.
-const SET: &str = "step=3600s";
+/// How far the wall clocks of two ensembles are apart.
 const APART: &str = "offset=2s";
 const EVERYBODY: [usize; 4] = [0, 1, 2, 3];
 const FOLLOWERS: [usize; 3] = [1, 2, 3];
@@ -27,8 +26,8 @@ const FOLLOWERS: [usize; 3] = [1, 2, 3];
 pub(crate) type Play = fn() -> Row;
 
 /// Names of faults, as they stand behind `--`.
-pub(crate) const FAULTS: [(&str, Play); 5] =
-    [("kill", killed), ("stop", stopped), ("hole", cut_off), ("wall", wall_set), ("merge", merged)];
+pub(crate) const FAULTS: [(&str, Play); 4] =
+    [("kill", killed), ("stop", stopped), ("hole", cut_off), ("merge", merged)];
 
 /// How long a company plays before a fault, and after it; how much of the former is compared with the latter (s).
 fn before() -> i64 {
@@ -79,9 +78,9 @@ struct Verdict {
     /// Whose clicks and clocks must not suffer, and whose clocks must agree in the end.
     survivors: &'static [usize],
     together: &'static [usize],
-    /// Since when; if not since then, since the first of them leapt.
-    from: Option<LocalTime>,
-    /// Whether an announced jump is part of it, across which nothing is continuous.
+    /// Since when.
+    from: LocalTime,
+    /// Whether somebody joins an older session by a jump, across which nothing is continuous.
     leaps: bool,
     /// Whether somebody has to take over.
     is_succeeded: bool,
@@ -161,8 +160,7 @@ impl Scene {
         if !verdict.leaps {
             row.apart = windows.map(|window| judge::apart(&curves, verdict.survivors, window));
         }
-        let from = verdict.from.map_or_else(|| judge::first_leap(&curves, fault).unwrap_or(f64::NAN), since);
-        row.agree = judge::agree_after(&curves, verdict.together, from, NEAR);
+        row.agree = judge::agree_after(&curves, verdict.together, since(verdict.from), NEAR);
         if verdict.is_succeeded {
             let heirs = verdict.survivors.iter().filter_map(|n| first_lead(&known[*n], fault_at));
             let heir = heirs.reduce(|a, b| if b.is_before(a) { b } else { a });
@@ -200,7 +198,7 @@ fn killed() -> Row {
     let mut scene = Scene::set(before(), CLOCKS, [1; 4], &[0], whole);
     scene.stage.signal(0, Signal::SIGKILL);
     scene.play(after());
-    let from = Some(scene.fault);
+    let from = scene.fault;
     let name = "the leader is killed";
     scene.end(Verdict {
         name,
@@ -217,7 +215,7 @@ fn stopped() -> Row {
     scene.stage.signal(0, Signal::SIGSTOP);
     scene.play(STOPPED);
     scene.stage.signal(0, Signal::SIGCONT);
-    let from = Some(scene.now());
+    let from = scene.now();
     scene.play(after());
     let name = "the leader stands still for 5 s";
     scene.end(Verdict {
@@ -235,7 +233,7 @@ fn cut_off() -> Row {
     scene.stage.cut(|first, second| first == 3 || second == 3);
     scene.play(unless_quick(CUT_OFF, 4));
     scene.stage.cut(whole);
-    let from = Some(scene.now());
+    let from = scene.now();
     scene.play(after());
     let name = "a follower is cut off for 30 s";
     scene.end(Verdict {
@@ -248,24 +246,6 @@ fn cut_off() -> Row {
     })
 }
 
-fn wall_set() -> Row {
-    // The others join within three seconds of its start.
-    let set = before() + 4;
-    let first = format!("ppm=+20,{SET},after={set}s");
-    let clocks = [&first, CLOCKS[1], CLOCKS[2], CLOCKS[3]];
-    let mut scene = Scene::set(before(), clocks, [1; 4], &[0], whole);
-    scene.play(after());
-    let name = "the leader's wall clock is set by an hour";
-    scene.end(Verdict {
-        name,
-        survivors: &EVERYBODY,
-        together: &EVERYBODY,
-        from: None,
-        leaps: true,
-        is_succeeded: false,
-    })
-}
-
 fn merged() -> Row {
     let clocks =
         [CLOCKS[0].to_string(), "ppm=-40".into(), format!("ppm=+80,{APART}"), format!("ppm=+5,{APART}")];
@@ -273,7 +253,7 @@ fn merged() -> Row {
     let is_cut = |first: usize, second: usize| (first < 2) != (second < 2);
     let mut scene = Scene::set(before(), clocks, [0, 0, 2, 2], &[0, 2], is_cut);
     scene.stage.cut(whole);
-    let from = Some(scene.now());
+    let from = scene.now();
     scene.play(after());
     let name = "two ensembles, 2 s apart, meet";
     scene.end(Verdict {

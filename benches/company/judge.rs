@@ -95,15 +95,6 @@ pub(crate) fn agree_after(curves: &[Curve], who: &[usize], from: f64, near: f64)
     }
 }
 
-/// When one of these clocks first leapt by more than a second.
-pub(crate) fn first_leap(curves: &[Curve], after: f64) -> Option<f64> {
-    let leaps = curves.iter().filter_map(|curve| {
-        let points: Vec<_> = curve.within((after, f64::INFINITY)).collect();
-        points.windows(2).find(|pair| (pair[1].1 - pair[0].1).abs() > 1e6).map(|pair| pair[1].0)
-    });
-    leaps.reduce(f64::min)
-}
-
 /// One frame for each click in a recording: those that fell on one frame are heard as one that is louder.
 pub(crate) fn clicks(recording: &[(u64, f32)]) -> Vec<u64> {
     let each = recording

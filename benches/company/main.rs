@@ -3,13 +3,14 @@
 //!
 //! ```text
 //! cargo bench --bench company                    all of it, eight minutes
-//! cargo bench --bench company -- kill            one of kill, stop, hole, wall, merge, cost
+//! cargo bench --bench company -- kill            one of kill, stop, hole, merge, set, cost
 //! ```
 //!
 //! Real processes and sockets, in real time; between each two of them a relay with the delays of a LAN, on loopback. All play a
 //! click every 50 ms, stamped 500 ms ahead. Nobody's real clock is touched. Not for: how exact clocks are (`sync`), nor for
 //! sound through JACK (`onset`).
 
+mod client;
 mod cost;
 mod faults;
 mod judge;
@@ -17,6 +18,7 @@ mod judge;
 mod relay;
 #[path = "../report/mod.rs"]
 mod report;
+mod set;
 mod stage;
 mod watch;
 
@@ -31,9 +33,12 @@ const STEP: f64 = 20.0;
 fn main() {
     let only = std::env::args().skip(1).find(|arg| !arg.starts_with("--"));
     let is_wanted = |name: &str| only.as_ref().is_none_or(|only| only == name);
-    if only.as_deref() != Some("cost") {
+    if !only.as_deref().is_some_and(|only| ["cost", "set"].contains(&only)) {
         let wanted = FAULTS.iter().filter(|(name, _)| is_wanted(name));
         faults(wanted.take(unless_quick(FAULTS.len(), 1)).map(|(_, play)| play));
+    }
+    if is_wanted("set") {
+        set::measure();
     }
     if is_wanted("cost") {
         cost::measure();
@@ -83,8 +88,8 @@ fn faults<'a>(plays: impl Iterator<Item = &'a Play>) {
     table.print();
     println!(
         "goals: a takeover within {TAKEOVER} s, no step of a survivor's clock above {STEP} us unless it is announced, no click \
-         lost or late, in the end all agree. When time leaps ahead, what waits is late and plays at once; when it leaps \
-         back, that waits until its time comes again."
+         lost or late, in the end all agree. To join an older ensemble is a correction: what waits keeps its timetag, and may \
+         be late."
     );
 }
 
