@@ -405,7 +405,8 @@ fn of_a_packet_the_first_timetag_is_measured_and_no_other() {
         let arrival = Arrival { at: arrival().at + Span::from_millis(millis), ..arrival() };
         score.read(&bar, &arrival).expect("it is understood");
     }
-    let reports: Vec<_> = score.senders().filter_map(|(_, clock)| clock.report(&arrival().clock)).collect();
+    let reports: Vec<_> =
+        score.senders().filter_map(|(_, clock)| clock.report(arrival().clock.line())).collect();
     assert_eq!(reports.len(), 1);
     assert_eq!(reports[0].packets, 3, "{:?}", reports[0]);
 }
