@@ -254,11 +254,12 @@ impl Session {
     /// keeps by definition the ensemble's time; but for [`HANDED_OVER`] others may still have it from the old one, so for so
     /// long its bound goes on to be of that.
     pub fn estimate_at(&self, now: LocalTime) -> ClockEstimate {
-        let line = self.room_at(now);
-        line.ahead_by(self.jumps.ahead()).in_epoch(line.epoch + self.jumps.count())
+        let room = self.room_at(now);
+        let ahead = self.jumps.latest().ahead_at(room.ensemble_at(now));
+        room.ahead_by(ahead).in_epoch(room.epoch + self.jumps.count())
     }
 
-    /// The same in room time.
+    /// The same of room time.
     fn room_at(&self, now: LocalTime) -> ClockEstimate {
         let line = self.published.line().anchored_at(now);
         if let Role::Following { leader, joined: true, .. } = &self.role
@@ -427,12 +428,12 @@ impl Session {
             Role::Leading(timescale) => {
                 if !local.is_before(self.next_look) {
                     self.next_look = local + LOOK;
+                    self.carried = self.carried.filter(|carried| carried.age(local) < HANDED_OVER);
                     if timescale.look(now) {
                         self.next_hello = local;
                     }
                     self.published.adopt(&timescale.estimate());
                     self.jumps.lead(self.session, timescale.epochs());
-                    self.carried = self.carried.filter(|carried| carried.age(local) < HANDED_OVER);
                 }
                 None
             }
@@ -612,8 +613,13 @@ impl Session {
         // Those who are told use it for a while.
         let known = self.room_at(now + PATIENCE);
         let line = self.published.line().with_error(self.room_at(now).sigma, known.bound);
-        let (id, leader, epochs) = (self.config.id, self.leader(), self.jumps.latest());
-        Standing { id, leader, claim: self.claim(now), line: line.to_remote(), epochs }
+        Standing {
+            id: self.config.id,
+            leader: self.leader(),
+            claim: self.claim(now),
+            line: line.to_remote(),
+            epochs: self.jumps.latest(),
+        }
     }
 
     fn claim(&self, now: LocalTime) -> Claim {
