@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | `/error` | address as sent, reason | the sender, and subscribers |
 //! | `/done` | address, then what was done | the sender, and subscribers |
-//! | `/late` | ms late, `play` `drop` or `trim`, and the timetag as two ints | the sender, if subscribed, or if it is our group at a router or one of its users: then up to 10 a second, all together |
+//! | `/late` | by how many ms an event was placed after its timetag, `play` `drop` or `trim`, and the timetag as two ints | the sender, if subscribed, or if it is our group at a router or one of its users: then up to 10 a second, all together |
 //! | `/cancel/reply` | how many events were withdrawn | the sender |
 //! | `/sample/list/reply` | how many samples there are, then names; as many messages as it takes | the sender |
 //! | `/status/reply` | pairs: `name` `version` `state` `device` `rate` `channels` `buffer` `latency_ms` `cpu` `xruns` `voices` `pending` `late` `dropped` `senders_dropped` (of whom nearly all was) and more | the sender |
