@@ -52,8 +52,8 @@ use clips::Places;
 use downbeat_engine::device::DeviceState;
 use downbeat_engine::{Clip, Control, Garbage, LatePolicy, Origin, Report, StreamFailure, Supply};
 use downbeat_sync::{
-    Announcement, ClockEstimate, EnsembleTime, Jump, LocalTime, RateBelief, Session, SessionConfig, Span,
-    WallAnchor,
+    Announcement, ClockEstimate, EnsembleTime, Jump, LocalTime, RateBelief, RoomClock, Session,
+    SessionConfig, Span, WallAnchor,
 };
 use drops::Drops;
 use std::fmt::Display;
@@ -267,7 +267,7 @@ impl Hub {
     }
 
     fn carry_out(&mut self, arrival: LocalTime, from: Endpoint, origin: Origin, packet: &[u8]) {
-        let arrival = Arrival { at: arrival, from: origin, clock: self.session.clock() };
+        let arrival = Arrival { at: arrival, from: origin, clock: self.clock() };
         let staged = match self.score.read(packet, &arrival) {
             Ok(staged) => staged,
             Err(refusal) => {
@@ -398,7 +398,7 @@ impl Hub {
             self.announced = announcement;
             self.announcement(announcement);
         }
-        let clock = self.session.clock();
+        let clock = self.clock();
         if *clock.line() != self.published {
             self.published = *clock.line();
             self.control.publish_apart(self.published, self.session.to_common());
@@ -441,6 +441,11 @@ impl Hub {
             }
         }
         self.out.pop()
+    }
+
+    /// Local time to room time, by which a program's own events wait ([`downbeat_engine::When::at`]), and to the ensemble's.
+    pub fn clock(&self) -> RoomClock {
+        self.session.clock()
     }
 
     /// Ensemble time as the node knows it.
@@ -569,7 +574,7 @@ impl Hub {
 
     /// The timetag of an event that was due at this room time.
     fn timetag(&self, from: Origin, room: EnsembleTime) -> EnsembleTime {
-        let by_now = || room + self.session.clock().ahead_at(self.now);
+        let by_now = || room + self.clock().ahead_at(self.now);
         self.score.stamped(from, room).unwrap_or_else(by_now)
     }
 
