@@ -111,9 +111,8 @@ pub(crate) fn run(args: NodeArgs, clock: Clock) -> anyhow::Result<()> {
     let seat = member
         .map(|(router, identity)| Seat::new(router, &identity, &args.group, reactor.handle(), clock.now()));
     let recording = recorder.as_ref().map(|recorder| Arc::clone(recorder.counters()));
-    let mut edge =
-        Edge::new(hub, disk, device, rates, seat.transpose()?, (args.sim_clock, began), clock.now())
-            .recording(recording);
+    let mut edge = Edge::new(hub, disk, device, rates, seat.transpose()?, (args.sim_clock, began), clock)
+        .recording(recording);
     announce(&args, place, edge.device(), loaded, clock.now() - began);
     // Last, for threads inherit it.
     if raise_this_thread(NETWORK_PRIORITY) != Grant::Granted {

@@ -74,7 +74,7 @@ fn ask(target: &Target, wait: Span) -> anyhow::Result<Answers> {
         })?;
         if !heard && (answers.node.is_some() || answers.clock.is_some()) {
             heard = true;
-            end = if (clock.now() + REST).is_before(end) { clock.now() + REST } else { end };
+            end = end.earlier(clock.now() + REST);
         }
         left = end - clock.now();
     }

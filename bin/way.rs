@@ -129,7 +129,7 @@ impl Way {
                     Heard::Refusal(reason) => {
                         // Anybody could say so: the good answer may be on its way.
                         let soon = now + ROUND;
-                        end = if soon.is_before(end) { soon } else { end };
+                        end = end.earlier(soon);
                         why = Some(format!("the node says: {}", printable(reason)));
                     }
                     Heard::Stranger => {

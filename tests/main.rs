@@ -23,6 +23,7 @@ mod relay;
 mod render;
 mod router;
 mod router_cli;
+mod schedules;
 mod sealed;
 mod senders;
 

@@ -163,7 +163,7 @@ impl Scene {
         row.agree = judge::agree_after(&curves, verdict.together, since(verdict.from), NEAR);
         if verdict.is_succeeded {
             let heirs = verdict.survivors.iter().filter_map(|n| first_lead(&known[*n], fault_at));
-            let heir = heirs.reduce(|a, b| if b.is_before(a) { b } else { a });
+            let heir = heirs.reduce(LocalTime::earlier);
             let took = heir.and_then(|heir| Some(heir - ended.last_word(0, heir)?));
             row.takeover = took.map_or(f64::INFINITY, Span::as_secs_f64);
         }

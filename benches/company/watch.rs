@@ -105,7 +105,7 @@ impl Watch {
                     self.take(turn, &stage.nodes);
                 }
             }
-            let next = self.next.into_iter().reduce(|a, b| if b.is_before(a) { b } else { a });
+            let next = self.next.into_iter().reduce(LocalTime::earlier);
             self.clock.sleep_until(next.unwrap_or(now));
             for (known, node) in self.known.iter_mut().zip(&stage.nodes) {
                 known.listen(&node.socket, self.clock.now());

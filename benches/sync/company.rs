@@ -339,6 +339,7 @@ fn leaders_load(followers: usize, seconds: f64) -> f64 {
         local: LocalTime::from_ticks(1 << 40) + Span::from_secs_f64(t),
         wall: EnsembleTime::from_unix(Span::from_secs(1_800_000_000)) + Span::from_secs_f64(t),
         uncertainty: Span::ZERO,
+        synchronised: false,
     };
     let config = SessionConfig { id: PeerId(1), secret: 7, ..SessionConfig::default() };
     let mut session = Session::new(config, anchor(0.0));
@@ -346,7 +347,7 @@ fn leaders_load(followers: usize, seconds: f64) -> f64 {
         let standing = Standing {
             id: PeerId(100 + n as u64),
             leader: PeerId(1),
-            claim: Claim { priority: 0, session: 9, age: Span::ZERO, term: 0, followers: 0 },
+            claim: Claim { session: 9, ..Claim::default() },
             line: RemoteLine::new(RemoteTime::from_ticks(1), EnsembleTime::from_bits(1)),
             epochs: Epochs::default(),
         };

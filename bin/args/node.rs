@@ -135,11 +135,11 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = quantity::duration, help_heading = "Time")]
     pub(crate) horizon: Span,
     /// For tests: this node's oscillator runs `ppm` fast, its clocks are ahead of the host's by `offset`, and its wall clock
-    /// is set by `step` so long `after` the start
+    /// is set by `step` so long `after` the start; and the kernel says that it is `synchronised`, or not
     #[arg(
         long,
         hide = true,
-        value_name = "ppm=PPM,offset=D,step=D,after=D",
+        value_name = "ppm=PPM,offset=D,step=D,after=D,synchronised=1",
         default_value = "",
         allow_hyphen_values = true,
         help_heading = "Time"

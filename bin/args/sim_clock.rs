@@ -6,7 +6,8 @@ use crate::quantity;
 use downbeat_sync::{Clock, LocalTime, Span, WallAnchor};
 use std::str::FromStr;
 
-const USAGE: &str = "give ppm=+80, offset=1234s, or step=3600s with after=30s; several with commas between";
+const USAGE: &str =
+    "give ppm=+80, offset=1234s, step=3600s with after=30s, or synchronised=1; several with commas between";
 
 /// Clocks other than the host's.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -17,6 +18,8 @@ pub(crate) struct SimClock {
     offset: Span,
     /// By how much the wall clock is set, and how long after the start.
     step: Option<(Span, Span)>,
+    /// What the kernel says of the wall clock: whether something keeps it right.
+    synchronised: Option<bool>,
 }
 
 impl SimClock {
@@ -29,14 +32,15 @@ impl SimClock {
     pub(crate) fn wall(self, began: LocalTime, now: WallAnchor) -> WallAnchor {
         let step = self.step.filter(|(_, after)| now.local - began >= *after);
         let step = step.map_or(Span::ZERO, |(by, _)| by);
-        WallAnchor { wall: now.wall + self.offset + step, ..now }
+        let synchronised = self.synchronised.unwrap_or(now.synchronised);
+        WallAnchor { wall: now.wall + self.offset + step, synchronised, ..now }
     }
 }
 
 impl FromStr for SimClock {
     type Err = String;
 
-    /// `ppm=+80,offset=-1234s,step=3600s,after=30s`, some of them, or nothing.
+    /// `ppm=+80,offset=-1234s,step=3600s,after=30s,synchronised=1`, some of them, or nothing.
     fn from_str(text: &str) -> Result<SimClock, String> {
         let mut sim = SimClock::default();
         let (mut step, mut after) = (None, None);
@@ -46,6 +50,8 @@ impl FromStr for SimClock {
                 Some(("offset", ahead)) => sim.offset = signed(ahead)?,
                 Some(("step", by)) => step = Some(signed(by)?),
                 Some(("after", time)) => after = Some(quantity::duration(time)?),
+                Some(("synchronised", "0")) => sim.synchronised = Some(false),
+                Some(("synchronised", "1")) => sim.synchronised = Some(true),
                 _ => return Err(USAGE.to_owned()),
             }
         }
@@ -73,11 +79,22 @@ mod tests {
     fn a_simulated_clock_is_fast_ahead_set_or_all_of_it() {
         let all: SimClock = "ppm=+80,offset=-1234s,step=1h,after=30s".parse().expect("it is well formed");
         let step = Some((Span::from_secs(3600), Span::from_secs(30)));
-        assert_eq!(all, SimClock { ppm: 80.0, offset: -Span::from_secs(1234), step });
+        let ahead = -Span::from_secs(1234);
+        assert_eq!(all, SimClock { ppm: 80.0, offset: ahead, step, synchronised: None });
         let ahead = SimClock { offset: Span::from_secs(120), ..SimClock::default() };
         assert_eq!("offset=+2m".parse(), Ok(ahead));
         assert_eq!("".parse(), Ok(SimClock::default()));
-        for wrong in ["80", "ppm=fast", "offset=1234", "offset", "step=1h", "after=1s", "step=1h,after=-1s"] {
+        for wrong in [
+            "80",
+            "synchronised",
+            "synchronised=yes",
+            "ppm=fast",
+            "offset=1234",
+            "offset",
+            "step=1h",
+            "after=1s",
+            "step=1h,after=-1s",
+        ] {
             assert!(wrong.parse::<SimClock>().is_err(), "{wrong}");
         }
     }
@@ -89,10 +106,15 @@ mod tests {
         let start = EnsembleTime::from_unix(Span::from_secs(1_700_000_000));
         let read = |secs: i64| {
             let wall = start + Span::from_secs(secs);
-            let now =
-                WallAnchor { local: began + Span::from_secs(secs), wall, uncertainty: Span::from_micros(1) };
+            let (local, uncertainty) = (began + Span::from_secs(secs), Span::from_micros(1));
+            let now = WallAnchor { local, wall, uncertainty, synchronised: secs == 29 };
             let seen = sim.wall(began, now);
             assert_eq!((seen.local, seen.uncertainty), (now.local, now.uncertainty));
+            assert_eq!(seen.synchronised, now.synchronised, "nothing is said of that");
+            for (told, is) in [("synchronised=0", false), ("synchronised=1", true)] {
+                let sim: SimClock = told.parse().expect("it is well formed");
+                assert_eq!(sim.wall(began, now), WallAnchor { synchronised: is, ..now });
+            }
             seen.wall - wall
         };
         assert_eq!([0, 29].map(read), [Span::from_secs(10); 2]);

@@ -9,15 +9,15 @@ use downbeat_engine::device::{Device, DeviceState};
 use downbeat_engine::{Disk, RecordCounters};
 use downbeat_net::member::Heard;
 use downbeat_net::{ConnId, Endpoint, Handler, Hub, LoadRequest, Outgoing, Output, Recording, osc};
-use downbeat_sync::{LocalTime, Span, WallAnchor};
+use downbeat_sync::{Clock, LocalTime, Span, WallAnchor};
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
-/// How often the device is looked at, for `/status` and for its number of channels. Twice as often as its supervisor looks would be
-/// in vain.
+/// How often the device is looked at, for `/status` and for its number of channels, and the kernel asked whether its wall clock is
+/// right. Twice as often as its supervisor looks would be in vain.
 const LOOK: Span = Span::from_millis(100);
 /// How long the output fades when the node stops.
 const FADE: Span = Span::from_millis(20);
@@ -27,6 +27,9 @@ pub(super) struct Edge {
     // Dropped first, so that the audio thread is gone before the ends of its rings are.
     device: Device,
     known: DeviceState,
+    clock: Clock,
+    /// What the kernel said last of the host's wall clock.
+    synchronised: bool,
     next_look: LocalTime,
     disk: Disk,
     /// What the disk was asked for, by ticket.
@@ -52,14 +55,17 @@ impl Edge {
         rates: Option<Rates>,
         seat: Option<Seat>,
         sim: (SimClock, LocalTime),
-        now: LocalTime,
+        clock: Clock,
     ) -> Edge {
+        let now = clock.now();
         let known = device.state();
         hub.set_device(known.clone());
         let loading = HashMap::new();
         Edge {
             device,
             known,
+            clock,
+            synchronised: clock.is_synchronised(),
             next_look: now + LOOK,
             disk,
             loading,
@@ -115,6 +121,7 @@ impl Edge {
             return;
         }
         self.next_look = now.local + LOOK;
+        self.synchronised = self.clock.is_synchronised();
         if let Some(counters) = &self.recording {
             let RecordCounters { frames, lost, failed } = &**counters;
             let (frames, lost, failed) = (frames.load(Relaxed), lost.load(Relaxed), failed.load(Relaxed));
@@ -189,7 +196,7 @@ impl Handler for Edge {
             self.hub.set_router(seat.report(now.local));
         }
         let (sim, began) = self.sim;
-        let mut wall = sim.wall(began, now);
+        let mut wall = sim.wall(began, WallAnchor { synchronised: self.synchronised, ..now });
         if let Some((router, begins)) = self.seat.as_mut().and_then(|seat| seat.wall(wall)) {
             if begins {
                 self.hub.change_wall(router);
@@ -201,8 +208,7 @@ impl Handler for Edge {
 
     fn deadline(&self) -> Option<LocalTime> {
         let others = [Some(self.next_look), self.seat.as_ref().map(Seat::deadline)];
-        let soonest = |a: LocalTime, b: LocalTime| if b.is_before(a) { b } else { a };
-        Some(others.into_iter().flatten().fold(self.hub.deadline(), soonest))
+        Some(others.into_iter().flatten().fold(self.hub.deadline(), LocalTime::earlier))
     }
 
     fn poll(&mut self, now: LocalTime) -> Option<Outgoing<'_>> {

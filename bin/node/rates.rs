@@ -167,6 +167,7 @@ mod tests {
             local: LocalTime::from_ticks(0) + Span::from_secs(secs),
             wall: EnsembleTime::from_unix(Span::from_secs(1_700_000_000 + secs)),
             uncertainty: Span::ZERO,
+            synchronised: false,
         }
     }
 

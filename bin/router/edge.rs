@@ -76,7 +76,7 @@ impl Handler for Edge {
 
     fn deadline(&self) -> Option<LocalTime> {
         let deadlines = [self.router.deadline(), self.service.deadline()].into_iter().flatten();
-        deadlines.reduce(|first, second| if second.is_before(first) { second } else { first })
+        deadlines.reduce(LocalTime::earlier)
     }
 
     fn poll(&mut self, now: LocalTime) -> Option<Outgoing<'_>> {

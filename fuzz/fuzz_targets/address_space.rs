@@ -25,7 +25,7 @@ fn node() -> (Hub, Offline) {
 /// The instant so long after the start. Ensemble and local time both begin with 0, as the offline renderer has them.
 fn at(since: Span) -> WallAnchor {
     let (local, wall) = (LocalTime::from_ticks(0) + since, EnsembleTime::from_bits(0) + since);
-    WallAnchor { local, wall, uncertainty: Span::ZERO }
+    WallAnchor { local, wall, uncertainty: Span::ZERO, synchronised: false }
 }
 
 /// Renders a block; its loudest sample.

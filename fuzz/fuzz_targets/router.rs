@@ -9,7 +9,7 @@ use downbeat_sync::{EnsembleTime, LocalTime, Span, WallAnchor};
 /// The instant so long after the start.
 fn at(since: Span) -> WallAnchor {
     let (local, wall) = (LocalTime::from_ticks(0) + since, EnsembleTime::from_bits(0) + since);
-    WallAnchor { local, wall, uncertainty: Span::ZERO }
+    WallAnchor { local, wall, uncertainty: Span::ZERO, synchronised: false }
 }
 
 /// Does what the router wants done, but for argon2, which is too slow here: hashes cannot be made, and wait for ever.

@@ -11,7 +11,7 @@ libfuzzer_sys::fuzz_target!(|packets: Vec<(u8, Vec<u8>)>| {
     let open = Membership { ensemble: "e".into(), key: None };
     let sealed = Membership { ensemble: "e".into(), key: Key::new(&[7; 32]) };
     let start = LocalTime::from_ticks(1 << 40);
-    let wall = |local| WallAnchor { local, wall: EnsembleTime::from_bits(1 << 63), uncertainty: Span::ZERO };
+    let wall = |local| WallAnchor { local, wall: EnsembleTime::from_bits(1 << 63), uncertainty: Span::ZERO, synchronised: false };
     let mut session = Session::new(SessionConfig::default(), wall(start));
     for (n, (kind, rest)) in packets.iter().enumerate() {
         let packet = [ADDRESSES[usize::from(*kind) % 3], rest].concat();

@@ -208,7 +208,7 @@ impl Member {
     pub fn next_look(&self, now: LocalTime) -> LocalTime {
         let is_awaited = self.is_joined() && self.time.as_ref().is_some_and(|time| time.awaits(now));
         let (soon, due) = (now + LOOK, self.deadline());
-        if is_awaited && soon.is_before(due) { soon } else { due }
+        if is_awaited { soon.earlier(due) } else { due }
     }
 
     /// A connection is made. Returns whether it is wanted: it may have come after it was given up.

@@ -227,7 +227,7 @@ impl Router {
     /// When the next tick is due.
     pub fn deadline(&self) -> Option<LocalTime> {
         let look = self.clock.next_look();
-        let forget = if self.next_forget.is_before(look) { self.next_forget } else { look };
+        let forget = self.next_forget.earlier(look);
         match self.timers.first() {
             Some(first) if first.is_before(forget) => Some(first),
             _ => Some(forget),

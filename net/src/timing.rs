@@ -6,10 +6,12 @@
 //! | `/sync/pong` | standing, nonce `h`, received `h`, answered `h` (its local clock), then of the answer before this one: its nonce `h` and when it really left `h`, both 0 where that is not known |
 //! | `/sync/hello` | standing, count `h`, then pairs of node `h` and its `ip:port` `s` |
 //!
-//! Standing is: ensemble `s`, node `h`, its leader `h`, pinned `i`, session `h`, its age `h`, term `i`, followers `i`, standard
-//! error `h`, hard bound `h`, epoch `i`, and the line from its local clock to room time: a local time `h`, the room time then `t`, the
-//! rate less one `d`; then how the ensemble's time is made of room time: how often it jumped `i`, the room time of the latest jump `t`, and
-//! how far it is ahead before that `h` and after it `h`. A jump is announced so, before it takes effect. Local times and spans are in ticks of 2^-32 s. With a key, the last argument is a blob of
+//! Standing is: ensemble `s`, node `h`, its leader `h`, pinned `i`, session `h`, its age `h`, term `i`, followers of that
+//! leader `i`, how long ago its leader answered `h`, whether it gives its session up `i`, standard error `h`, hard
+//! bound `h`, epoch `i`, and the line from its local clock to room time: a local time `h`, the room time then `t`, the rate less one
+//! `d`; then how the ensemble's time is made of room time: how often it jumped `i`, the room time of the latest jump `t`, and
+//! how far it is ahead before that `h` and after it `h`. A jump is announced so, before it takes effect. Local times and spans
+//! are in ticks of 2^-32 s. With a key, the last argument is a blob of
 //! 16 bytes that seals all bytes before it ([`Key`]).
 //!
 //! Each is a packet of its own, never in a bundle: its stamps are of the packet. Not for: what follows from them (the
@@ -115,7 +117,7 @@ impl Membership {
         }
     }
 
-    fn standing<'a>(&'a self, standing: &Standing) -> [Arg<'a>; 18] {
+    fn standing<'a>(&'a self, standing: &Standing) -> [Arg<'a>; 20] {
         let (claim, line, epochs) = (&standing.claim, &standing.line, &standing.epochs);
         [
             self.ensemble.as_str().into(),
@@ -126,6 +128,8 @@ impl Membership {
             Arg::Long(claim.age.ticks()),
             Arg::Int(claim.term as i32),
             Arg::Int(claim.followers as i32),
+            Arg::Long(claim.quiet.ticks()),
+            Arg::Int(claim.yields.into()),
             Arg::Long(line.sigma.ticks()),
             Arg::Long(line.bound.ticks()),
             Arg::Int(line.epoch as i32),
@@ -175,7 +179,9 @@ fn standing(args: &mut Args<'_>) -> Option<Standing> {
     let (id, leader) = (PeerId(long(args)? as u64), PeerId(long(args)? as u64));
     let priority = u8::from(int(args)? > 0);
     let (session, age) = (long(args)? as u64, span(args)?);
-    let claim = Claim { priority, session, age, term: int(args)? as u32, followers: int(args)? as u32 };
+    let (term, followers) = (int(args)? as u32, int(args)? as u32);
+    let (quiet, yields) = (span(args)?.max(Span::ZERO), int(args)? > 0);
+    let claim = Claim { priority, session, age, term, followers, quiet, yields };
     let (sigma, bound) = (span(args)?.max(Span::ZERO), span(args)?.max(Span::ZERO));
     let epoch = int(args)? as u32;
     let line = RemoteLine::new(remote(args)?, time(args)?).with_rate(rate(args)?);
@@ -244,6 +250,8 @@ mod tests {
                     age: Span::from_ticks(ticks),
                     term,
                     followers,
+                    quiet: Span::from_ticks(ticks / 5).abs(),
+                    yields: epoch % 2 == 1,
                 },
                 line: RemoteLine::new(RemoteTime::from_ticks(id), EnsembleTime::from_bits(session))
                     .with_rate(ticks as f64 * 1e-23)
@@ -312,7 +320,7 @@ mod tests {
             standing: Standing {
                 id: PeerId(1),
                 leader: PeerId(2),
-                claim: Claim { priority: 0, session: 3, age: Span::ZERO, term: 0, followers: 0 },
+                claim: Claim { session: 3, ..Claim::default() },
                 line: RemoteLine::new(RemoteTime::from_ticks(9), EnsembleTime::from_bits(8)),
                 epochs: Epochs::default(),
             },

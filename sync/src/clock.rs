@@ -3,6 +3,8 @@
 //! Not for: deciding anything. CLOCK_MONOTONIC_RAW is taken as local time because nothing steers it: NTP slews
 //! CLOCK_MONOTONIC by up to 500 ppm and steps CLOCK_REALTIME. Where RAW is missing, MONOTONIC stands in.
 
+mod kernel;
+
 use crate::{EnsembleTime, LocalTime, Span};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
@@ -13,7 +15,7 @@ const UNDISTURBED: Span = Span::from_micros(1);
 
 /// A handle on this host's clocks. Copy it freely.
 ///
-/// `RT:` every method is one or a few vDSO reads, without a system call on x86-64 and arm64 (Linux 5.3 and later).
+/// `RT:` every method that reads the time is one or a few vDSO reads, without a system call on x86-64 and arm64 (Linux 5.3 and later).
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     local: ClockId,
@@ -36,6 +38,8 @@ pub struct WallAnchor {
     pub wall: EnsembleTime,
     /// How far apart the two readings may lie, at most.
     pub uncertainty: Span,
+    /// Whether the wall clock is known to be right: the kernel says that NTP or PTP keeps it ([`Clock::is_synchronised`]).
+    pub synchronised: bool,
 }
 
 impl Clock {
@@ -56,6 +60,12 @@ impl Clock {
     /// Whether local time is the raw oscillator, which nobody slews.
     pub fn is_raw(&self) -> bool {
         self.local == ClockId::CLOCK_MONOTONIC_RAW
+    }
+
+    /// Whether the kernel says that something (NTP, PTP) keeps its wall clock right; `false` where no kernel can be asked. A system
+    /// call: once in a while is enough.
+    pub fn is_synchronised(&self) -> bool {
+        kernel::is_synchronised()
     }
 
     /// Local time now.
@@ -80,7 +90,7 @@ impl Clock {
         }
     }
 
-    /// Local and wall clock at one instant: the first pair of readings that was not interrupted, or the tightest of three.
+    /// Local and wall clock at one instant, of which nobody has said yet that it is right: the first pair of readings that was not interrupted, or the tightest of three.
     pub fn anchor(&self) -> WallAnchor {
         let mut best = self.read_both();
         for _ in 1..3 {
@@ -99,7 +109,12 @@ impl Clock {
         let before = self.now();
         let wall = EnsembleTime::from_unix(Span::from_ticks(read(ClockId::CLOCK_REALTIME) as i64));
         let gap = self.now() - before;
-        WallAnchor { local: before + Span::from_ticks(gap.ticks() / 2), wall, uncertainty: gap }
+        WallAnchor {
+            local: before + Span::from_ticks(gap.ticks() / 2),
+            wall,
+            uncertainty: gap,
+            synchronised: false,
+        }
     }
 }
 
@@ -137,6 +152,7 @@ mod tests {
             local: LocalTime::from_ticks(0) + Span::from_secs(100),
             wall: EnsembleTime::from_unix(Span::from_secs(1_000)),
             uncertainty: Span::ZERO,
+            synchronised: false,
         };
         let oldest = Span::from_millis(50);
         let stamp = |millis: i128| (1_000_000 + millis) * 1_000_000;

@@ -4,16 +4,17 @@
 //! nothing more to send, at [`Session::deadline`] at the latest, and [`Session::advance`] as often. Whoever knows when a
 //! message really left says so by [`Session::sent`].
 //!
-//! A node begins as leader of a session of its own, whose time starts as its wall clock, and says hello. If somebody leads
-//! already, it follows: it asks the leader in a burst, and from then on a few times a second, and its published clock is
-//! steered after the estimate. Two other followers are asked as well, as witnesses: if the leader's time steps without
-//! announcement and they both say it did not, the leader is outvoted. When the leader is not heard for [`LEASE`], the first
-//! follower on its list goes on with the time it has; nobody's time jumps for that.
+//! A node begins as leader of a session of its own, whose time starts as its wall clock, and says hello. If somebody carries an
+//! older session, it joins that: it asks the leader in a burst, or a follower where there is no leader just then, and takes
+//! over the time once it knows it. From then on it asks a few times a second, and its published clock is steered after the
+//! estimate. Two other followers are asked as well, as witnesses: if the leader's time steps without announcement and they both
+//! say it did not, the leader is outvoted. When the leader is not heard for [`LEASE`], the first follower on its list goes
+//! on with the time it has; nobody's time jumps for that.
 //!
 //! What is estimated, steered and told to each other is room time, which no announced jump moves; how far the ensemble's time is
 //! ahead of it, and from when, is told beside it (`epochs`).
 //!
-//! Not for: estimating (`estimator`), the rules of succession (`election`), bytes (the net crate).
+//! Not for: estimating (`estimator`), the rules of who leads (`election`), bytes (the net crate).
 
 mod beliefs;
 mod carried;
@@ -25,23 +26,30 @@ mod leadership;
 mod message;
 mod peer;
 mod reference;
+mod report;
+mod source;
+mod timers;
 
 pub use message::{Claim, Departure, Hello, Message, PeerId, Ping, Pong, Standing};
 pub use reference::Reference;
+pub use report::{News, PeerReport, SessionTally};
 
 use crate::{
     ClockEstimate, EnsembleTime, FollowWall, Jump, LocalTime, MaxDrift, RateBelief, Span, Steering,
-    SyncState, Timescale, WallAnchor,
+    Timescale, WallAnchor,
 };
 use beliefs::Beliefs;
 use carried::Carried;
 use crowd::Greetings;
 use departures::{Departures, Sent};
 use jumps::Jumps;
-use peer::{PATIENCE, Peer, Use};
+use leadership::{Following, Joining};
+use peer::{PATIENCE, Peer};
+use report::Headlines;
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
+use timers::{Timer, Timers};
 
 /// A leader's heartbeat.
 const HEARTBEAT: Span = Span::from_millis(500);
@@ -57,8 +65,6 @@ const GONE: Span = Span::from_secs(5);
 const FORGET: Span = Span::from_secs(60);
 /// A follower says hello to everybody this often.
 const SIGN_OF_LIFE: Span = Span::from_secs(20);
-/// After a succession the old leader's time is kept nowhere any more after so long.
-const HANDED_OVER: Span = GONE;
 /// Named peers that do not answer are said hello to this often.
 const KNOCK: Span = Span::from_secs(2);
 /// Answers that wait to be sent, at most.
@@ -115,27 +121,7 @@ enum Role {
     /// The ensemble's time is kept here.
     Leading(Box<Timescale>),
     /// It is kept elsewhere.
-    Following {
-        leader: PeerId,
-        since: LocalTime,
-        /// Its time is the published one now.
-        joined: bool,
-    },
-}
-
-/// What a session counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SessionTally {
-    /// Leaders that were lost and succeeded, here or elsewhere.
-    pub successions: u32,
-    /// Leaders that were outvoted.
-    pub outvoted: u32,
-    /// Answers nobody asked for, hellos that came again.
-    pub stray: u64,
-    /// Questions not answered, nodes not taken notice of, for want of room.
-    pub dropped: u64,
-    /// Stamps of departure that cannot be true.
-    pub absurd: u64,
+    Following(Following),
 }
 
 /// A question that is to be answered.
@@ -147,30 +133,13 @@ struct Answer {
     arrival: LocalTime,
 }
 
-/// A row of what is known of other nodes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PeerReport {
-    /// Who.
-    pub id: PeerId,
-    /// Where.
-    pub address: SocketAddr,
-    /// Whether it leads.
-    pub leads: bool,
-    /// How long ago it was heard.
-    pub silent: Span,
-    /// What is measured of it, if it is asked: how far ahead of the published clock, with its standard error.
-    pub offset: Option<(Span, Span)>,
-    /// The least round trip.
-    pub round_trip: Option<Span>,
-    /// Exchanges that were kept out.
-    pub doubted: u64,
-}
-
-/// See the module.
+/// A node among others. It is driven by its caller, who sends what [`Session::poll`] returns and hands in what comes.
 #[derive(Debug)]
 pub struct Session {
     config: SessionConfig,
     role: Role,
+    /// The older session that is to be joined, once its time is known.
+    joining: Option<Joining>,
     /// Room time of the session.
     published: Steering,
     /// The time that was kept before this one, as long as others may keep it still.
@@ -190,11 +159,10 @@ pub struct Session {
     greetings: Greetings,
     hellos: u64,
     turn: usize,
-    next_hello: LocalTime,
-    next_knock: LocalTime,
-    next_steer: LocalTime,
-    next_look: LocalTime,
-    next_count: LocalTime,
+    timers: Timers,
+    /// When it went on with time last, and since when it has done so without standing still for a lease.
+    advanced: LocalTime,
+    awake: LocalTime,
     /// Who is asked, how many follow, and who of them come first: found out now and then, for there may be thousands.
     asked: Vec<PeerId>,
     followers: u32,
@@ -202,6 +170,9 @@ pub struct Session {
     beliefs: Beliefs,
     nonces: u64,
     tally: SessionTally,
+    news: Headlines,
+    /// It was said how far the wall clock of this pinned leader is from the room's time.
+    is_told_apart: bool,
 }
 
 impl Session {
@@ -210,6 +181,8 @@ impl Session {
         let now = start.local;
         let timescale = Timescale::new(start, config.follow);
         let published = Steering::new(timescale.estimate());
+        let mut timers = Timers::new(now);
+        timers.set(Timer::Look, now + LOOK);
         let session = draw(config.secret, 0);
         Session {
             session,
@@ -218,6 +191,7 @@ impl Session {
             beliefs: Beliefs::new(config.id, &config.beliefs, now),
             config,
             role: Role::Leading(Box::new(timescale)),
+            joining: None,
             published,
             carried: None,
             term: 0,
@@ -230,15 +204,15 @@ impl Session {
             greetings: Greetings::default(),
             hellos: 0,
             turn: 0,
-            next_hello: now,
-            next_knock: now,
-            next_steer: now,
-            next_look: now + LOOK,
-            next_count: now,
+            timers,
+            advanced: now,
+            awake: now,
             asked: Vec::new(),
             followers: 0,
             heirs: Vec::new(),
             tally: SessionTally::default(),
+            news: Headlines::default(),
+            is_told_apart: false,
         }
     }
 
@@ -246,62 +220,6 @@ impl Session {
     pub fn estimate(&self) -> ClockEstimate {
         let line = self.published.line();
         line.ahead_by(self.jumps.ahead()).in_epoch(line.epoch + self.jumps.count())
-    }
-
-    /// The published clock as of `now`, with its standard error and its hard bound then: the older the last answer, the wider.
-    ///
-    /// Both are of the time that its leader keeps; until a node has joined, of the time it kept before. Who succeeds a leader
-    /// keeps by definition the ensemble's time; but for [`HANDED_OVER`] others may still have it from the old one, so for so
-    /// long its bound goes on to be of that.
-    pub fn estimate_at(&self, now: LocalTime) -> ClockEstimate {
-        let room = self.room_at(now);
-        let ahead = self.jumps.latest().ahead_at(room.ensemble_at(now));
-        room.ahead_by(ahead).in_epoch(room.epoch + self.jumps.count())
-    }
-
-    /// The same of room time.
-    fn room_at(&self, now: LocalTime) -> ClockEstimate {
-        let line = self.published.line().anchored_at(now);
-        if let Role::Following { leader, joined: true, .. } = &self.role
-            && let Some(target) = self.peers.get(leader).and_then(|peer| peer.estimate(now))
-        {
-            let behind = (target.ensemble_at(now) - line.ensemble_at(now)).abs();
-            return line.with_error(target.sigma + behind, target.bound + behind);
-        }
-        match &self.carried {
-            Some(carried) => line.with_error(line.sigma, carried.bound(&line, now)),
-            None => line.with_error(Span::ZERO, Span::ZERO),
-        }
-    }
-
-    /// From now on another time is kept, or this one in another role: what is known of it is known of what it was.
-    fn carry(&mut self, now: LocalTime) {
-        match &self.role {
-            Role::Leading(_) => self.end_of_carrying(now),
-            // One that was never joined was never kept.
-            Role::Following { joined: false, .. } => {}
-            Role::Following { leader, .. } => {
-                let estimate = self.room_at(now);
-                let peer = self.peers.get(leader);
-                self.carried = peer.and_then(|peer| peer.carry(&estimate, now, self.config.max_drift));
-            }
-        }
-    }
-
-    /// Nobody keeps a time any more whose leader is gone for so long.
-    fn end_of_carrying(&mut self, now: LocalTime) {
-        self.carried = self.carried.filter(|carried| carried.age(now) < HANDED_OVER);
-    }
-
-    /// How good it is.
-    pub fn state(&self, now: LocalTime) -> SyncState {
-        match &self.role {
-            Role::Leading(_) => SyncState::Locked,
-            Role::Following { joined: false, .. } => SyncState::Acquiring,
-            Role::Following { leader, .. } => {
-                self.peers.get(leader).map_or(SyncState::Holdover, |peer| peer.estimator().state(now))
-            }
-        }
     }
 
     /// Whether the ensemble's time is kept here.
@@ -313,7 +231,7 @@ impl Session {
     pub fn leader(&self) -> PeerId {
         match self.role {
             Role::Leading(_) => self.config.id,
-            Role::Following { leader, .. } => leader,
+            Role::Following(Following { leader, .. }) => leader,
         }
     }
 
@@ -327,47 +245,6 @@ impl Session {
     pub fn age(&self, now: LocalTime) -> (u64, Span) {
         let claim = self.claim(now);
         (claim.session, claim.age)
-    }
-
-    /// What it counted.
-    pub fn tally(&self) -> SessionTally {
-        let stray = self.peers.values().map(|peer| peer.stray).sum::<u64>();
-        let absurd = self.peers.values().map(|peer| peer.absurd).sum::<u64>();
-        SessionTally { stray: self.tally.stray + stray, absurd: self.tally.absurd + absurd, ..self.tally }
-    }
-
-    /// What was learned a moment ago of other hosts' clocks, by the number of the host: worth remembering.
-    pub fn learned(&self, now: LocalTime) -> impl Iterator<Item = (u32, RateBelief)> {
-        self.beliefs.news(now)
-    }
-
-    /// What is known of the others, the leader first.
-    pub fn peers(&self, now: LocalTime) -> Vec<PeerReport> {
-        let published = self.estimate().ensemble_at(now);
-        let mut rows: Vec<PeerReport> = self
-            .peers
-            .iter()
-            .map(|(id, peer)| {
-                let asked = peer.used_as() != Use::None;
-                let estimate = peer.estimate(now).filter(|_| asked);
-                let ahead = |estimate: ClockEstimate| {
-                    let room = estimate.ensemble_at(now);
-                    room + peer.standing.epochs.ahead_at(room) - published
-                };
-                PeerReport {
-                    id: *id,
-                    address: peer.address,
-                    leads: peer.standing.leader == *id,
-                    silent: now - peer.heard,
-                    offset: estimate.map(|estimate| (ahead(estimate), estimate.sigma)),
-                    round_trip: peer.estimator().least_round_trip().filter(|_| asked),
-                    doubted: peer.estimator().counts().0,
-                }
-            })
-            .collect();
-        let leader = self.leader();
-        rows.sort_by_key(|row| (row.id != leader, row.offset.is_none(), row.id));
-        rows
     }
 
     /// Takes a message that arrived at `arrival`.
@@ -390,12 +267,16 @@ impl Session {
             Message::Hello(hello) => self.notice(standing, Some(hello.count), from, arrival),
             _ => self.notice(standing, None, from, arrival),
         };
-        let claims = match message {
-            Message::Hello(hello) => is_new.is_some_and(|is_new| self.hear(hello, from, is_new, arrival)),
+        match message {
+            Message::Hello(hello) => {
+                if let Some(is_new) = is_new {
+                    self.hear(hello, from, is_new, arrival);
+                }
+            }
             Message::Ping(ping) => {
                 // It may be an old one, said again: of a leader it tells nothing, of others whom they follow.
                 if let Some(peer) = self.peers.get_mut(&standing.id).filter(|_| standing.id != leader) {
-                    peer.standing.leader = standing.leader;
+                    peer.follows = standing.leader;
                 }
                 // To answer, nobody need be known.
                 if self.answers.len() < ANSWERS {
@@ -404,51 +285,40 @@ impl Session {
                 } else {
                     self.tally.dropped += 1;
                 }
-                false
             }
-            Message::Pong(pong) => {
-                self.learn(pong, from, arrival);
-                false
-            }
-        };
-        if !(matches!(message, Message::Ping(_)) && standing.id == leader) {
-            self.consider(standing.id, from, claims, arrival);
+            Message::Pong(pong) => self.learn(pong, from, arrival),
+        }
+        // Anybody may say an old question again: it tells nothing of the leader, and of others only that they claim to lead.
+        let is_claim = standing.id != leader && standing.leader == standing.id;
+        if is_claim || !matches!(message, Message::Ping(_)) {
+            self.consider(standing.id, from, arrival);
         }
     }
 
-    /// Goes on with time. Tells of the jump of the published clock, if there was one.
+    /// Goes on with time. Returns the jump of the published clock, if there was one.
     pub fn advance(&mut self, now: WallAnchor) -> Option<Jump> {
         let local = now.local;
-        if !local.is_before(self.next_count) {
+        if local - self.advanced >= LEASE {
+            // Stopped, or its host was: that it heard nobody meanwhile tells nothing of them.
+            self.awake = local;
+        }
+        self.advanced = local;
+        if self.timers.is_due(Timer::Count, local) {
+            self.timers.set(Timer::Count, local + COUNT);
             self.take_stock(local);
             self.wait_no_longer(local);
+            self.hand_over(local);
         }
         let taken = self.pass(local);
-        let corrected = match &mut self.role {
-            Role::Leading(timescale) => {
-                if !local.is_before(self.next_look) {
-                    self.next_look = local + LOOK;
-                    self.carried = self.carried.filter(|carried| carried.age(local) < HANDED_OVER);
-                    if timescale.look(now) {
-                        self.next_hello = local;
-                    }
-                    self.published.adopt(&timescale.estimate());
-                    self.jumps.lead(self.session, timescale.epochs());
-                }
-                None
-            }
-            Role::Following { leader, since, .. } => {
-                let (leader, since) = (*leader, *since);
-                self.break_circle(leader, since, now);
-                self.mind_the_leader(leader, now);
-                self.steer(local)
-            }
-        };
-        let corrected = corrected.map(|jump| self.corrected(jump));
+        match &self.role {
+            Role::Leading(_) => self.lead(now),
+            Role::Following(_) => self.mind_the_leader(now),
+        }
+        let corrected = self.steer(local).map(|jump| self.corrected(jump));
         // One that was heard of too late took effect just now.
         let jump = jumps::together(jumps::together(taken, corrected), self.pass(local));
         if jump.is_some() {
-            self.next_hello = local;
+            self.timers.set(Timer::Hello, local);
         }
         jump
     }
@@ -461,14 +331,14 @@ impl Session {
         let mut corrected = None;
         if self.followers > 0 {
             if timescale.change_wall(now) {
-                self.next_hello = local;
+                self.timers.set(Timer::Hello, local);
             }
         } else if timescale.correct(now) {
             let jump = self.published.jump(&timescale.estimate(), local);
             self.carried = None;
             // The session is no older for it.
             self.born += jump.by;
-            self.next_hello = local;
+            self.timers.set(Timer::Hello, local);
             corrected = Some(jump);
         }
         self.published.adopt(&timescale.estimate());
@@ -484,21 +354,22 @@ impl Session {
         if let Some(to) = self.greetings.next() {
             return Some(Output::Send { to, message: Message::Hello(self.hello(now)), stamp: None });
         }
-        if !now.is_before(self.next_hello) {
-            let is_announcing = self.announcement(now).is_some();
-            self.next_hello = now
-                + match self.leads() {
-                    true if is_announcing => jumps::REPEAT,
-                    true => HEARTBEAT,
-                    false => SIGN_OF_LIFE,
-                };
+        if self.timers.is_due(Timer::Hello, now) {
+            // A follower that is not answered says so as often as a leader says that it lives.
+            let is_answered = self.quiet(now) < source::STALE;
+            let next = match self.leads() {
+                true if self.announcement(now).is_some() => jumps::REPEAT,
+                false if is_answered => SIGN_OF_LIFE,
+                _ => HEARTBEAT,
+            };
+            self.timers.set(Timer::Hello, now + next);
             if self.leads() {
                 self.greet_in_turn();
             }
             return Some(Output::Announce(Message::Hello(self.hello(now))));
         }
-        if !now.is_before(self.next_knock) {
-            self.next_knock = now + KNOCK;
+        if self.timers.is_due(Timer::Knock, now) {
+            self.timers.set(Timer::Knock, now + KNOCK);
             let silent = |to: &&SocketAddr| {
                 !self.peers.values().any(|peer| peer.address == **to && now - peer.heard < KNOCK)
             };
@@ -522,83 +393,11 @@ impl Session {
 
     /// When to call [`Session::poll`] and [`Session::advance`] at the latest.
     pub fn deadline(&self) -> LocalTime {
-        let own = match self.role {
-            Role::Leading(_) => self.next_look,
-            Role::Following { .. } => self.next_steer,
-        };
         let asks = self.asked.iter().filter_map(|id| self.peers.get(id)?.deadline());
-        let all = asks.chain([self.next_hello, self.next_knock]).chain(self.next_jump());
-        all.fold(own, |first, next| if next.is_before(first) { next } else { first })
-    }
-
-    fn learn(&mut self, pong: &Pong, from: SocketAddr, now: LocalTime) {
-        let Some(peer) = self.peers.get_mut(&pong.standing.id) else { return };
-        let Some(has_moved) = peer.answer(pong, now) else { return };
-        peer.address = from;
-        let has_jumped = peer.standing.line.epoch != pong.standing.line.epoch
-            || peer.standing.epochs != pong.standing.epochs;
-        peer.standing = pong.standing;
-        let leads_us = peer.used_as() == Use::Leader && pong.standing.leader == pong.standing.id;
-        if has_jumped {
-            self.next_steer = now;
-        }
-        let claim = pong.standing.claim;
-        if leads_us && claim.session != self.session {
-            // It followed somebody else for a while, of which nothing was heard here, and has succeeded to that session.
-            (self.session, self.term) = (claim.session, claim.term);
-            self.born = self.published.line().ensemble_at(now) - claim.age;
-        }
-        if has_moved {
-            self.doubt(pong.standing.id, now);
-        }
-    }
-
-    /// Exchanges that waited for better stamps for too long are used as they are.
-    fn wait_no_longer(&mut self, now: LocalTime) {
-        let moved: Vec<PeerId> =
-            self.peers.iter_mut().filter_map(|(id, peer)| peer.wait_no_longer(now).then_some(*id)).collect();
-        for id in moved {
-            self.doubt(id, now);
-        }
-    }
-
-    /// A clock is not where it was: if it is the leader's, and the witnesses saw nothing of it, it is followed no longer.
-    fn doubt(&mut self, id: PeerId, now: LocalTime) {
-        let is_leader = self.peers.get(&id).is_some_and(|peer| peer.used_as() == Use::Leader);
-        if is_leader && self.is_outvoted(now) {
-            if let Some(peer) = self.peers.get_mut(&id) {
-                peer.ban(now + BANNED);
-            }
-            self.tally.outvoted += 1;
-        }
-    }
-
-    fn steer(&mut self, now: LocalTime) -> Option<Jump> {
-        if now.is_before(self.next_steer) {
-            return None;
-        }
-        self.next_steer = now + STEER;
-        self.appoint(now);
-        let Role::Following { leader, since, joined } = &mut self.role else { return None };
-        let peer = self.peers.get(leader)?;
-        if peer.is_banned(now) {
-            return None;
-        }
-        let target = peer.estimate(now)?;
-        if !*joined && target.sigma > READY && now - *since < READY_AFTER {
-            return None;
-        }
-        *joined = true;
-        let leader = *leader;
-        self.heed(leader, now);
-        let peer = self.peers.get(&leader)?;
-        let jump = self.published.follow(&target, now);
-        self.born = if jump.is_some() {
-            self.published.line().ensemble_at(now) - peer.claim(now).age
-        } else {
-            self.born
-        };
-        jump
+        let jump = self.next_jump();
+        // What is counted ten times a second is always due at some time.
+        let all = asks.chain(self.timers.first()).chain(jump);
+        all.reduce(LocalTime::earlier).unwrap_or(self.published.line().anchor())
     }
 
     fn hello(&mut self, now: LocalTime) -> Hello {
@@ -622,13 +421,17 @@ impl Session {
         }
     }
 
+    /// What this node carries.
     fn claim(&self, now: LocalTime) -> Claim {
+        let (term, followers) = self.reign();
         Claim {
             priority: u8::from(self.config.leader),
             session: self.session,
             age: self.published.line().ensemble_at(now) - self.born,
-            term: self.term,
-            followers: if self.leads() { self.followers } else { 0 },
+            term,
+            followers,
+            quiet: self.quiet(now),
+            yields: self.joining.is_some(),
         }
     }
 }

@@ -202,6 +202,11 @@ macro_rules! point_in_time {
             pub fn later(self, other: $name) -> $name {
                 if self.is_before(other) { other } else { self }
             }
+
+            /// The earlier of the two.
+            pub fn earlier(self, other: $name) -> $name {
+                if other.is_before(self) { other } else { self }
+            }
         }
     };
 }

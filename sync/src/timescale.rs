@@ -132,6 +132,11 @@ impl Timescale {
         self.epochs
     }
 
+    /// Whether it was another host's before, and this host's wall clock has not taken its place since.
+    pub fn is_inherited(&self) -> bool {
+        self.inherited
+    }
+
     /// The ensemble's time at a local time.
     pub fn ensemble_at(&self, local: LocalTime) -> EnsembleTime {
         let room = self.line.ensemble_at(local);
@@ -295,6 +300,7 @@ mod tests {
                 + Span::from_secs_f64(secs * (1.0 + ppm * 1e-6))
                 + step,
             uncertainty: Span::ZERO,
+            synchronised: false,
         }
     }
 

@@ -31,6 +31,8 @@ pub(crate) struct HostClock {
     pub(crate) wall: Seconds,
     /// How long it takes to send a message that it has stamped (s).
     pub(crate) sending: Seconds,
+    /// Whether its kernel says that its wall clock is right.
+    pub(crate) synchronised: bool,
     /// Whether its kernel tells when a message has left.
     pub(crate) tells: bool,
 }
@@ -38,12 +40,15 @@ pub(crate) struct HostClock {
 /// A node: its session, its host's clocks, and what became of it.
 pub(crate) struct Node {
     pub(crate) session: Session,
+    pub(crate) id: PeerId,
     clock: HostClock,
     state: State,
     /// Jumps of its published clock, and when.
     pub(crate) jumps: Vec<(Seconds, Jump)>,
     address: SocketAddr,
     turns: u64,
+    /// What came while it was stopped.
+    waiting: Vec<(LocalTime, SocketAddr, Message)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +74,12 @@ pub(crate) struct Ensemble {
     /// What the nodes that are started assume of crystals.
     pub(crate) max_drift: MaxDrift,
     pub(crate) now: Seconds,
+}
+
+/// What is next: a message arrives, or a node has its turn.
+struct Next {
+    at: Seconds,
+    of: Option<usize>,
 }
 
 /// A message on its way.
@@ -109,7 +120,7 @@ impl HostClock {
 
     fn anchor(&self, t: Seconds) -> WallAnchor {
         let wall = truth(t) + Span::from_secs_f64(self.wall + t * self.ppm * 1e-6);
-        WallAnchor { local: self.local(t), wall, uncertainty: Span::ZERO }
+        WallAnchor { local: self.local(t), wall, uncertainty: Span::ZERO, synchronised: self.synchronised }
     }
 
     /// When its local clock shows this.
@@ -154,8 +165,26 @@ impl Ensemble {
         beliefs: Vec<(u32, RateBelief)>,
     ) -> usize {
         let number = self.nodes.len();
+        let address = SocketAddr::from(([10, 0, (number >> 8) as u8, number as u8], 9_000));
+        self.begin(clock, leader, beliefs, address)
+    }
+
+    /// Starts a node in the place of one that was killed, at its address, on a host whose clocks may be others.
+    pub(crate) fn restart(&mut self, killed: usize, clock: HostClock, leader: bool) -> usize {
+        self.begin(clock, leader, Vec::new(), self.nodes[killed].address)
+    }
+
+    fn begin(
+        &mut self,
+        clock: HostClock,
+        leader: bool,
+        beliefs: Vec<(u32, RateBelief)>,
+        address: SocketAddr,
+    ) -> usize {
+        let number = self.nodes.len();
+        let id = PeerId::new(number as u32, 0x100);
         let config = SessionConfig {
-            id: PeerId::new(number as u32, 0x100),
+            id,
             secret: 77 * (number as u64 + 1),
             leader,
             peers: Vec::new(),
@@ -164,8 +193,16 @@ impl Ensemble {
             ..SessionConfig::default()
         };
         let session = Session::new(config, clock.anchor(self.now));
-        let address = SocketAddr::from(([10, 0, (number >> 8) as u8, number as u8], 9_000));
-        self.nodes.push(Node { session, clock, state: State::Running, jumps: Vec::new(), address, turns: 0 });
+        self.nodes.push(Node {
+            session,
+            id,
+            clock,
+            state: State::Running,
+            jumps: Vec::new(),
+            address,
+            turns: 0,
+            waiting: Vec::new(),
+        });
         self.numbers.insert(address, number);
         self.turn(number);
         number
@@ -180,7 +217,11 @@ impl Ensemble {
     }
 
     pub(crate) fn resume(&mut self, node: usize) {
-        self.nodes[node].state = State::Running;
+        let known = &mut self.nodes[node];
+        known.state = State::Running;
+        for (arrival, from, message) in std::mem::take(&mut known.waiting) {
+            known.session.handle(arrival, from, &message);
+        }
         self.turn(node);
     }
 
@@ -205,21 +246,48 @@ impl Ensemble {
     pub(crate) fn run(&mut self, until: Seconds, every: Seconds, mut look: impl FnMut(&Ensemble)) {
         let mut next_look = self.now + every;
         while self.now < until {
-            let arrival =
-                self.flights.peek().map_or(f64::INFINITY, |Reverse(flight)| flight.at as f64 * 1e-9);
-            let (deadline, node) = self.next_deadline();
-            let next = arrival.min(deadline).max(self.now);
-            if next_look <= next {
+            let next = self.next();
+            if next_look <= next.at {
                 self.now = next_look;
                 next_look += every;
                 look(self);
                 continue;
             }
-            // A deadline that rounding puts a hair before itself would be met for ever.
-            self.now = if arrival <= deadline { next } else { next + 1e-9 };
-            if arrival <= deadline {
+            self.meet(next);
+        }
+    }
+
+    /// Goes on until exactly `until`.
+    pub(crate) fn run_to(&mut self, until: Seconds) {
+        loop {
+            let next = self.next();
+            if next.at > until {
+                break;
+            }
+            self.meet(next);
+        }
+        self.now = until;
+    }
+
+    /// What is to be next.
+    fn next(&mut self) -> Next {
+        let arrival = self.flights.peek().map_or(f64::INFINITY, |Reverse(flight)| flight.at as f64 * 1e-9);
+        let (deadline, node) = self.next_deadline();
+        Next {
+            at: arrival.min(deadline).max(self.now),
+            of: if arrival <= deadline { None } else { Some(node) },
+        }
+    }
+
+    fn meet(&mut self, next: Next) {
+        match next.of {
+            None => {
+                self.now = next.at;
                 self.arrive();
-            } else {
+            }
+            Some(node) => {
+                // A deadline that rounding puts a hair before itself would be met for ever.
+                self.now = next.at + 1e-9;
                 self.turn(node);
             }
         }
@@ -278,6 +346,16 @@ impl Ensemble {
         (session, age.as_secs_f64())
     }
 
+    /// Whether a node runs: it is neither killed nor stopped.
+    pub(crate) fn runs(&self, node: usize) -> bool {
+        self.nodes[node].state == State::Running
+    }
+
+    /// Which node this is the id of.
+    pub(crate) fn number(&self, id: PeerId) -> Option<usize> {
+        self.nodes.iter().position(|node| node.id == id)
+    }
+
     /// Who leads, of those that run.
     pub(crate) fn leaders(&self) -> Vec<usize> {
         let running = self.nodes.iter().enumerate().filter(|(_, node)| node.state == State::Running);
@@ -317,13 +395,14 @@ impl Ensemble {
     }
 
     fn arrive(&mut self) {
-        let Some(Reverse(mut flight)) = self.flights.pop() else { return };
+        let Some(Reverse(flight)) = self.flights.pop() else { return };
         match self.nodes[flight.to].state {
             State::Dead => {}
             State::Paused => {
-                // It waits in the socket.
-                flight.at += 10_000_000;
-                self.flights.push(Reverse(flight));
+                // It waits in the socket, and has the kernel's stamp.
+                let node = &mut self.nodes[flight.to];
+                let arrival = node.clock.local(self.now);
+                node.waiting.push((arrival, flight.from, flight.message));
             }
             State::Running => {
                 let node = &mut self.nodes[flight.to];

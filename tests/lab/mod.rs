@@ -6,6 +6,7 @@ pub(crate) mod ensemble;
 pub(crate) mod osc;
 mod process;
 pub(crate) mod router;
+pub(crate) mod schedules;
 mod sound;
 mod tap;
 

@@ -271,7 +271,7 @@ impl Hub {
         let packets = net(&self.net.packets);
         let rx = stamps(packets, packets.saturating_sub(net(&self.net.unstamped)));
         let tx = stamps(net(&self.net.sent_timed), net(&self.net.sent_stamped));
-        let pairs: [(&str, Arg<'_>); 23] = [
+        let pairs: [(&str, Arg<'_>); 26] = [
             ("name", self.config.name.as_str().into()),
             ("id", id.as_str().into()),
             ("ensemble", self.config.membership.ensemble.as_str().into()),
@@ -282,10 +282,13 @@ impl Hub {
             ("error_ms", millis(estimate.sigma)),
             ("bound_ms", millis(estimate.bound)),
             ("wall_ms", millis(wall)),
+            ("synchronised", int(self.wall.synchronised.into())),
             ("epoch", int(estimate.epoch.into())),
             ("jumps", int(self.session.jumps().into())),
             ("peers", int(peers.len() as u64)),
             ("successions", int(tally.successions.into())),
+            ("joined", int(tally.joined.into())),
+            ("deaf", int(tally.deaf.into())),
             ("outvoted", int(tally.outvoted.into())),
             ("strangers", int(self.tally.strangers)),
             (

@@ -13,7 +13,7 @@
 //! | `/cancel/reply` | how many events were withdrawn | the sender |
 //! | `/sample/list/reply` | how many samples there are, then names; as many messages as it takes | the sender |
 //! | `/status/reply` | pairs: `name` `version` `state` `device` `rate` `channels` `buffer` `latency_ms` `cpu` `xruns` `voices` `pending` `late` `dropped` `senders_dropped` (of whom nearly all was) and more | the sender |
-//! | `/sync/status/reply` | pairs: `role` `leader` `state` `drift_ppm` `error_ms` `bound_ms` `wall_ms` `epoch` `jumps` `peers` `rx_stamps` `tx_stamps` (whose stamps most datagrams have as they arrive, and the messages about time as they leave: `kernel`, `user`, `none` before the first) `timetags` `senders` `senders_off` `senders_jumps` and more | the sender |
+//! | `/sync/status/reply` | pairs: `role` `leader` `state` `drift_ppm` `error_ms` `bound_ms` `wall_ms` `epoch` `jumps` `peers` `successions` `joined` `deaf` `outvoted` `synchronised` (what the kernel says of the wall clock: 1 if NTP or PTP keeps it right) `rx_stamps` `tx_stamps` (whose stamps most datagrams have as they arrive, and the messages about time as they leave: `kernel`, `user`, `none` before the first) `timetags` `senders` `senders_off` `senders_jumps` and more | the sender |
 //! | `/sync/senders/reply` | pairs: `sender` `packets` `state` `lead_ms` `bias_ms` `spread_ms` `jumps`, and `drift_ppm` once it is known; one message for each who sends timetags, or `senders` 0 | the sender |
 //! | `/sync/time/reply`, `/sync/time/ii/reply`, `/sync/time/s/reply` | what was asked, then the time the question arrived | the sender |
 //! | `/sync/peer/reply` | pairs: `id` `address` `role` `silent_s`, and of those that are asked `ahead_ms` `error_ms` `round_trip_ms` `doubted`; a message for each of up to 16 nodes, the leader first, after `/sync/status/reply` | the sender |
@@ -52,7 +52,7 @@ use clips::Places;
 use downbeat_engine::device::DeviceState;
 use downbeat_engine::{Clip, Control, Garbage, LatePolicy, Origin, Report, StreamFailure, Supply};
 use downbeat_sync::{
-    Announcement, ClockEstimate, EnsembleTime, Jump, LocalTime, RateBelief, RoomClock, Session,
+    Announcement, ClockEstimate, EnsembleTime, Jump, LocalTime, News, RateBelief, RoomClock, Session,
     SessionConfig, Span, WallAnchor,
 };
 use drops::Drops;
@@ -392,6 +392,9 @@ impl Hub {
         if let Some(jump) = self.session.advance(now) {
             self.tell_of_jump(jump);
         }
+        while let Some(news) = self.session.news() {
+            report(news);
+        }
         self.mind_the_session();
         let announcement = self.session.announcement(now.local);
         if announcement != self.announced {
@@ -423,7 +426,7 @@ impl Hub {
             || self.places.leaving() > 0;
         let reports = self.now + REPORTS;
         let session = self.session.deadline();
-        if busy && reports.is_before(session) { reports } else { session }
+        if busy { reports.earlier(session) } else { session }
     }
 
     /// The next thing to do, as of `now`. What is said about time is stamped with it: send it at once.
@@ -608,6 +611,27 @@ impl Hub {
     /// Asks the audio thread for the clips that are to leave; what its ring does not take waits for the next tick.
     fn retire(&mut self) {
         self.places.ask(|place| self.control.supply(Supply::Free(place)).is_ok());
+    }
+}
+
+/// Logs what happened to the session.
+fn report(news: News) {
+    match news {
+        News::Joined { leader, via: None } => tracing::info!("joined the older session that {leader} leads"),
+        News::Joined { leader, via: Some(via) } => {
+            tracing::info!("joined the older session that {leader} leads, through {via}, which is in it");
+        }
+        News::Succeeded { leader } => {
+            tracing::info!("the leader {leader} is gone: this node leads, with the time it had");
+        }
+        News::Deaf { leader, quiet } => tracing::warn!(
+            "the leader {leader} is heard, but has answered nobody in reach for {quiet}: this node leads in its place"
+        ),
+        News::HandedOver { to } => tracing::info!("{to} is pinned as leader: it leads from now on"),
+        News::Leads => tracing::info!("pinned as leader: this node leads from now on, with the room's time"),
+        News::KeepsTime { ahead } => tracing::warn!(
+            "the wall clock of this host is {ahead} ahead of the room's time, and its kernel does not say that it is right (NTP, PTP): the room's time goes on"
+        ),
     }
 }
 

@@ -55,7 +55,7 @@ impl Lab {
         let member = Membership { ensemble: "lab".into(), key: None };
         for number in 0..count {
             let id = PeerId(1 << 32 | u64::from(number));
-            let claim = Claim { priority: 0, session: 1, age: Span::ZERO, term: 0, followers: 0 };
+            let claim = Claim { session: 1, ..Claim::default() };
             let line = RemoteLine::new(self.now.to_remote(), EnsembleTime::from_bits(0));
             let epochs = Epochs::default();
             let ping = Ping { standing: Standing { id, leader: PeerId(0), claim, line, epochs }, nonce: 1 };
@@ -101,7 +101,12 @@ fn clip() -> Arc<Clip> {
 }
 
 fn wall(now: LocalTime, step: Span) -> WallAnchor {
-    WallAnchor { local: now, wall: EnsembleTime::from_bits(now.ticks()) + step, uncertainty: Span::ZERO }
+    WallAnchor {
+        local: now,
+        wall: EnsembleTime::from_bits(now.ticks()) + step,
+        uncertainty: Span::ZERO,
+        synchronised: false,
+    }
 }
 
 fn peer(port: u16) -> Endpoint {

@@ -200,8 +200,12 @@ fn tell_the_time(member: &mut Member, from: i64, to: i64) -> usize {
 #[test]
 fn it_takes_the_routers_time_when_that_is_known() {
     let mut member = joined(0).with_time(1, 2, at(0));
-    let host =
-        |millis| WallAnchor { local: at(millis), wall: EnsembleTime::from_bits(5), uncertainty: Span::ZERO };
+    let host = |millis| WallAnchor {
+        local: at(millis),
+        wall: EnsembleTime::from_bits(5),
+        uncertainty: Span::ZERO,
+        synchronised: false,
+    };
     assert!(member.time().is_some_and(|time| time.wall(host(0)).is_none() && !time.begins(at(0))));
     assert!(tell_the_time(&mut member, 0, 6_000) > 30);
     let time = member.time().unwrap();
@@ -262,10 +266,14 @@ fn who_only_looks_now_and_then_knows_the_time_as_well() {
             coming.push((came + Span::from_millis(20), packet));
         }
         // What else they do keeps them for a second at most.
-        let (next, latest) = (member.next_look(now), now + Span::from_secs(1));
-        now = if next.is_before(latest) { next.later(now) } else { latest };
+        now = member.next_look(now).later(now).earlier(now + Span::from_secs(1));
     }
-    let wall = WallAnchor { local: now, wall: EnsembleTime::from_bits(5), uncertainty: Span::ZERO };
+    let wall = WallAnchor {
+        local: now,
+        wall: EnsembleTime::from_bits(5),
+        uncertainty: Span::ZERO,
+        synchronised: false,
+    };
     let error =
         member.time().unwrap().wall(wall).unwrap().wall - (EnsembleTime::from_bits(now.ticks()) + ahead);
     // Half of what lies between two looks.

@@ -91,7 +91,14 @@ impl RouterTime {
             SyncState::Locked => Span::ZERO,
             _ => estimate.sigma,
         };
-        Some(WallAnchor { local: now.local, wall: estimate.ensemble_at(now.local), uncertainty })
+        // The user says that it is right; it is known as well as it will be when it is locked.
+        let synchronised = self.state(now.local) == SyncState::Locked;
+        Some(WallAnchor {
+            local: now.local,
+            wall: estimate.ensemble_at(now.local),
+            uncertainty,
+            synchronised,
+        })
     }
 
     /// Whether it is good for a wall clock as of now, for the first time.

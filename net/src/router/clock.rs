@@ -76,7 +76,7 @@ impl RouterClock {
 
     /// The answer, if it leaves now.
     pub(super) fn answer(&self, asked: Asked, now: LocalTime) -> Result<Vec<u8>, osc::WriteError> {
-        let claim = Claim { priority: 0, session: self.session, age: now - self.born, term: 0, followers: 0 };
+        let claim = Claim { session: self.session, age: now - self.born, ..Claim::default() };
         let (line, epochs) = (self.timescale.estimate().to_remote(), self.timescale.epochs());
         let standing = Standing { id: self.id, leader: self.id, claim, line, epochs };
         // Of a stream nobody tells when a packet of it really left.

@@ -286,7 +286,7 @@ fn quick(job: &HashJob) -> HashResult {
 /// Ensemble time is local time from 1970 on.
 fn wall(now: LocalTime) -> WallAnchor {
     let wall = EnsembleTime::from_unix(now - LocalTime::from_ticks(0));
-    WallAnchor { local: now, wall, uncertainty: Span::ZERO }
+    WallAnchor { local: now, wall, uncertainty: Span::ZERO, synchronised: false }
 }
 
 fn message(address: &str, args: &[Arg<'_>]) -> Vec<u8> {

@@ -9,7 +9,7 @@
 
 use super::message::{PeerId, Standing};
 use super::peer::{Peer, Use};
-use super::{COUNT, FORGET, GONE, IN_TURN, SUCCESSORS, Session};
+use super::{FORGET, GONE, IN_TURN, SUCCESSORS, Session};
 use crate::{LocalTime, Span, SyncState};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
@@ -111,7 +111,6 @@ impl Session {
     /// Forgets who is gone, counts who follows, finds out who succeeds, and takes down what was learned: now and then, for there
     /// may be thousands.
     pub(super) fn take_stock(&mut self, now: LocalTime) {
-        self.next_count = now + COUNT;
         // Who never answered anything has to make room first.
         let is_crowded = self.peers.len() > PEERS / 2;
         let tally = &mut self.tally;
@@ -127,9 +126,8 @@ impl Session {
         self.strangers.retain(|id| self.peers.get(id).is_some_and(Peer::is_stranger));
         self.greetings.forget(now);
         let (own, leader) = (self.config.id, self.leader());
-        let follows = |peer: &&Peer, of: PeerId| {
-            peer.standing.leader == of && now - peer.heard < GONE && !peer.is_stranger()
-        };
+        let follows =
+            |peer: &&Peer, of: PeerId| peer.follows == of && now - peer.heard < GONE && !peer.is_stranger();
         self.followers = self.peers.values().filter(|peer| follows(peer, own)).count() as u32;
         let heirs = self.peers.iter().filter(|(id, peer)| **id != leader && follows(peer, leader));
         let heirs = heirs.map(|(id, peer)| (peer.known_since(), *id, peer.address));
@@ -159,7 +157,7 @@ impl Session {
     /// The heartbeat for followers whom no broadcast reaches, a few at a time.
     pub(super) fn greet_in_turn(&mut self) {
         let own = self.config.id;
-        let follows = |peer: &&Peer| peer.standing.leader == own && !peer.is_stranger();
+        let follows = |peer: &&Peer| peer.follows == own && !peer.is_stranger();
         let followers: Vec<SocketAddr> =
             self.peers.values().filter(follows).map(|peer| peer.address).collect();
         let some = (0..IN_TURN.min(followers.len())).map(|n| followers[(self.turn + n) % followers.len()]);

@@ -10,6 +10,7 @@
 //! Not for: announcing (`Timescale`), reading timetags ([`RoomClock`]).
 
 use super::message::PeerId;
+use super::timers::Timer;
 use super::{Role, Session};
 use crate::{Announcement, Epochs, Jump, LocalTime, RoomClock, Span};
 
@@ -169,7 +170,7 @@ impl Session {
         self.published.adopt(&line);
         self.jumps.lead(self.session, epochs);
         if is_announced {
-            self.next_hello = now.local;
+            self.timers.set(Timer::Hello, now.local);
         }
         is_announced
     }

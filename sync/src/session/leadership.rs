@@ -1,35 +1,79 @@
-//! Whom to follow: what a session concludes of who speaks, who is silent, and who contradicts the others.
+//! Whom to follow: what a session concludes of who speaks, who is silent, and who has an older session.
 //!
-//! Not for: the rules by which two leaders are weighed (`election`), nor for sending anything (`super`).
+//! Not for: the rules by which offers are ranked (`election`), nor for how the time is taken (`source`).
 
-use super::election;
+use super::election::{self, Offer, UNANSWERED};
 use super::message::{Hello, PeerId};
-use super::peer::{Peer, Use};
-use super::{BANNED, FORGET, GONE, LEASE, LOOK, Role, SUCCESSORS, Session};
-use crate::{LocalTime, RateBelief, Span, Timescale, WallAnchor};
+use super::peer::Peer;
+use super::report::News;
+use super::source::NEWER;
+use super::timers::Timer;
+use super::{FORGET, GONE, LEASE, LOOK, READY, READY_AFTER, Role, SUCCESSORS, Session};
+use crate::{FollowWall, LocalTime, Span, Timescale, WallAnchor};
 use std::net::SocketAddr;
 
 /// How much later each further successor acts, so that the first is heard before.
 const STAGGER: Span = Span::from_millis(400);
 /// So long after a hello the same may come on other ways: Wi-Fi holds back what is said to all.
 const COPIES: Span = Span::from_secs(1);
-/// Nodes that are asked at once whether they live, because they claim to lead.
-const CANDIDATES: usize = 4;
-/// Witnesses of a leader's time.
-const WITNESSES: usize = 2;
-/// How far a witness may be from the published clock and still confirm it.
-const CONFIRMS: Span = Span::from_millis(1);
+/// So long a leader that was heard is waited for, before its session is joined through a follower that has answered: longer than it takes a
+/// burst of questions [600 ms].
+const RATHER_THE_LEADER: Span = Span::from_millis(600);
+/// A leader that answered nobody is not followed for so long: until what it said of its followers is forgotten.
+const DEAF: Span = Span::from_secs(10);
+/// A pinned node whose wall clock is right and that far from the room's time leads the room there [10 ms].
+const APART: Span = Span::from_millis(10);
+
+/// Another node leads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Following {
+    pub(super) leader: PeerId,
+    /// The follower through which its time comes, if it does not answer here itself.
+    pub(super) via: Option<PeerId>,
+    pub(super) since: LocalTime,
+    /// Its time is the published one now.
+    pub(super) taken: bool,
+    /// When it gave the last answer that the time here goes back to.
+    pub(super) fresh: LocalTime,
+    /// That was so long ago that others were asked whether they know newer ones.
+    pub(super) asks_around: bool,
+}
+
+impl Following {
+    /// The node whose time is taken.
+    pub(super) fn source(&self) -> PeerId {
+        self.via.unwrap_or(self.leader)
+    }
+}
+
+/// An older session is about to be joined.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Joining {
+    pub(super) session: u64,
+    /// The node whose time is taken for that.
+    pub(super) source: PeerId,
+    pub(super) since: LocalTime,
+}
+
+/// Why a leader is none any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loss {
+    /// Nothing of it comes, or it was outvoted.
+    Gone,
+    /// It is heard, but answers nobody.
+    Deaf,
+}
 
 impl Session {
-    /// Takes a hello. Says whether it is a new one.
-    pub(super) fn hear(&mut self, hello: &Hello, from: SocketAddr, is_new: bool, now: LocalTime) -> bool {
+    /// Takes a hello.
+    pub(super) fn hear(&mut self, hello: &Hello, from: SocketAddr, is_new: bool, now: LocalTime) {
         let own = self.leader();
-        let Some(peer) = self.peers.get_mut(&hello.standing.id) else { return false };
+        let Some(peer) = self.peers.get_mut(&hello.standing.id) else { return };
         if hello.count <= peer.count {
             // What is said on two interfaces comes twice; later it is an old one, said again.
             let is_copy = hello.count == peer.count && peer.silent(now) < COPIES;
             self.tally.stray += u64::from(!is_copy);
-            return false;
+            return;
         }
         peer.count = hello.count;
         peer.vouched = Some(now);
@@ -37,12 +81,14 @@ impl Session {
         if !peer.is_proven(now, LEASE) {
             peer.address = from;
         }
-        peer.standing = hello.standing;
+        peer.note(&hello.standing);
         if hello.standing.id == own {
-            self.next_steer = now;
+            self.timers.set(Timer::Steer, now);
             self.successors = hello.known.iter().map(|(id, _)| *id).collect();
         }
-        if is_new || hello.standing.leader != own {
+        let claim = &hello.standing.claim;
+        let asks_around = claim.session == self.session && claim.quiet >= super::source::STALE;
+        if is_new || hello.standing.leader != own || (asks_around && self.quiet(now) < super::source::STALE) {
             self.greet(from, Some(hello.standing.id), now);
         }
         let strangers: Vec<SocketAddr> = hello
@@ -58,234 +104,331 @@ impl Session {
                 self.greet(address, None, now);
             }
         }
-        true
     }
 
-    /// Whether witnesses say that the published clock is right, and more of them than say that it is not.
-    pub(super) fn is_outvoted(&self, now: LocalTime) -> bool {
-        let line = self.published.line();
-        let votes = self.peers.values().filter(|peer| peer.used_as() == Use::Witness).filter_map(|peer| {
-            let theirs = peer.estimate(now)?;
-            let apart = (theirs.ensemble_at(now) - line.ensemble_at(now)).abs();
-            Some(apart < CONFIRMS + theirs.sigma + theirs.sigma + theirs.sigma)
+    /// Weighs what a node that spoke offers against what is carried here, and follows or joins if that is better.
+    pub(super) fn consider(&mut self, id: PeerId, from: SocketAddr, now: LocalTime) {
+        let Some(peer) = self.peers.get(&id).filter(|peer| !peer.is_banned(now)) else { return };
+        let offer = peer.offer(now);
+        let (claim, leader) = (offer.claim, offer.leader);
+        let own = self.offer(now);
+        if claim.session != own.claim.session {
+            if election::is_older(&claim, &own.claim) {
+                self.consider_joining(id, now);
+            } else {
+                self.greet(from, Some(id), now);
+            }
+            return;
+        }
+        // That nobody has heard of for long is an old tale.
+        if leader == self.leader() || leader == self.config.id || claim.quiet >= LEASE {
+            return;
+        }
+        // Nor is one whose last words we have heard as well, or whom we do not believe.
+        let is_known_lost = self.peers.get(&leader).is_some_and(|peer| {
+            let is_news = peer.vouched.is_none_or(|last| (now - claim.quiet) - last > NEWER);
+            peer.is_banned(now) || (peer.silent(now) >= LEASE && !is_news)
         });
-        let votes: Vec<bool> = votes.collect();
-        let confirm = votes.iter().filter(|confirms| **confirms).count();
-        confirm >= WITNESSES && 2 * confirm > votes.len()
-    }
-
-    /// Follows whoever speaks, if that is whom to follow. `claims`: it was a new hello.
-    pub(super) fn consider(&mut self, id: PeerId, from: SocketAddr, claims: bool, now: LocalTime) {
-        let Some(peer) = self.peers.get(&id) else { return };
-        if peer.is_banned(now) {
+        if is_known_lost {
             return;
         }
-        let theirs = peer.standing;
-        if theirs.leader != id {
-            if let Some(peer) = self.peers.get_mut(&id) {
-                peer.give_in();
-            }
-            // A leader that follows somebody else now: so do we, once we know it.
-            if id == self.leader()
-                && theirs.leader != self.config.id
-                && self.peers.contains_key(&theirs.leader)
-            {
-                self.follow(theirs.leader, now);
-            }
-            return;
-        }
-        let own = self.leader();
-        if id == own {
-            return;
-        }
-        let claim = peer.claim(now);
-        let own_priority = u8::from(self.config.leader);
-        // Two that never agree on who is the older: the lower number leads.
-        let stubborn = peer.is_stubborn(now) && id < own && claim.priority >= own_priority;
-        let before = match &self.role {
-            Role::Leading(_) => stubborn || election::goes_before((&claim, id), (&self.claim(now), own)),
-            Role::Following { leader, .. } => match self.peers.get(leader) {
-                Some(leader) if leader.silent(now) < LEASE && !leader.is_banned(now) => {
-                    election::goes_before((&claim, id), (&leader.claim(now), own))
-                }
-                _ => true,
-            },
-        };
-        if before && peer.is_proven(now, LEASE) {
-            self.follow(id, now);
-        } else if before {
+        // Two lead one session. Where our time comes from, our leader comes from too.
+        let is_source = matches!(&self.role, Role::Following(following) if following.source() == id);
+        let is_alone = offer.jumps >= own.jumps && self.loss(now).is_some();
+        let is_better = is_source || is_alone || election::goes_before(&offer, &own);
+        if is_better && self.is_proven(id, now) {
+            self.follow(leader, id, now);
+        } else if is_better {
             // A hello may be an old one, said again by somebody else. An answer to a question of ours is not.
             self.probe(id, now);
         } else {
-            if claims
-                && self.leads()
-                && let Some(peer) = self.peers.get_mut(&id)
-            {
-                peer.insist(now);
-            }
             self.greet(from, Some(id), now);
         }
     }
 
-    pub(super) fn follow(&mut self, leader: PeerId, now: LocalTime) {
-        let Some(peer) = self.peers.get(&leader) else { return };
-        let claim = peer.claim(now);
-        self.carry(now);
-        self.session = claim.session;
-        self.term = claim.term;
-        self.born = self.published.line().ensemble_at(now) - claim.age;
-        self.tally.successions += u32::from(matches!(self.role, Role::Following { joined: true, .. }));
-        self.role = Role::Following { leader, since: now, joined: false };
-        self.successors.clear();
-        self.heirs.clear();
-        self.next_count = now;
-        self.next_steer = now;
-        self.appoint(now);
-        self.greet(self.peers[&leader].address, Some(leader), now);
-    }
-
-    /// Decides who is asked: the leader, and two witnesses.
-    pub(super) fn appoint(&mut self, now: LocalTime) {
-        let leader = match self.role {
-            Role::Leading(_) => None,
-            Role::Following { leader, .. } => Some(leader),
-        };
-        let witnesses: Vec<PeerId> = match leader {
-            None => Vec::new(),
-            Some(leader) => self
-                .peers
-                .iter()
-                .filter(|(id, peer)| {
-                    **id != leader && now - peer.heard < FORGET && peer.standing.claim.session == self.session
-                })
-                .map(|(id, _)| *id)
-                .take(WITNESSES)
-                .collect(),
-        };
-        for (id, peer) in &mut self.peers {
-            let use_ = if peer.is_banned(now) {
-                Use::None
-            } else if Some(*id) == leader {
-                Use::Leader
-            } else if peer.used_as() == Use::Candidate && peer.deadline().is_some() {
-                Use::Candidate
-            } else if witnesses.contains(id) {
-                Use::Witness
-            } else {
-                Use::None
-            };
-            let belief = peer.estimator().learned_rate().unwrap_or_else(|| self.beliefs.of(*id, now));
-            peer.set_use(use_, belief, now);
-        }
-        self.list_the_asked();
-    }
-
-    /// Asks a node a few questions, to learn whether it lives.
-    pub(super) fn probe(&mut self, id: PeerId, now: LocalTime) {
-        if !self.asked.contains(&id)
-            && self.asked.len() >= 1 + WITNESSES + CANDIDATES
-            && !self.displaces(id, now)
-        {
-            self.tally.dropped += 1;
+    /// A node carries an older session than this one does. It is joined once it has answered.
+    fn consider_joining(&mut self, id: PeerId, now: LocalTime) {
+        let Some(peer) = self.peers.get(&id) else { return };
+        let (claim, leader) = (peer.claim(now), peer.standing.leader);
+        if claim.yields || leader == self.config.id {
             return;
         }
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.probe(self.beliefs.of(id, now), now);
-            if !self.asked.contains(&id) {
-                self.asked.push(id);
+        let heard = self.peers.get(&leader).filter(|peer| {
+            peer.leads(leader, claim.session) && peer.silent(now) < LEASE && !peer.is_banned(now)
+        });
+        if let Some(heard) = heard.filter(|_| leader != id) {
+            if heard.is_proven(now, LEASE) {
+                return self.consider_joining(leader, now);
+            }
+            if now - heard.known_since() < RATHER_THE_LEADER {
+                return self.probe(leader, now);
+            }
+        }
+        let mut since = now;
+        if let Some(joining) = self.joining {
+            let at_work = self.peers.get(&joining.source).map(|peer| peer.claim(now));
+            if joining.session == claim.session {
+                if joining.source == leader || id != leader {
+                    return;
+                }
+                since = joining.since;
+            } else if at_work.is_some_and(|at_work| !election::is_older(&claim, &at_work)) {
+                return;
+            }
+        }
+        if !self.is_proven(id, now) {
+            return self.probe(id, now);
+        }
+        self.joining = Some(Joining { session: claim.session, source: id, since });
+        self.appoint(now);
+        self.timers.set(Timer::Steer, now);
+        // All are to know that this session comes to its end here.
+        self.timers.set(Timer::Hello, now);
+        self.greet(self.peers[&id].address, Some(id), now);
+    }
+
+    fn is_proven(&self, id: PeerId, now: LocalTime) -> bool {
+        self.peers.get(&id).is_some_and(|peer| peer.is_proven(now, LEASE))
+    }
+
+    /// Follows another leader of the same session, whose time comes from `source`: from itself, or through a follower of it.
+    fn follow(&mut self, leader: PeerId, source: PeerId, now: LocalTime) {
+        let Some(peer) = self.peers.get(&source) else { return };
+        let quiet = peer.claim(now).quiet;
+        self.carry(now);
+        let (was_source, taken) = match &self.role {
+            Role::Following(following) => (Some(following.source()), following.taken),
+            Role::Leading(_) => (None, false),
+        };
+        self.tally.successions += u32::from(taken);
+        let via = (source != leader).then_some(source);
+        let taken = taken && was_source == Some(source);
+        self.role = Role::Following(Following {
+            leader,
+            via,
+            since: now,
+            taken,
+            fresh: now - quiet,
+            asks_around: false,
+        });
+        self.settle(now);
+        self.greet(self.peers[&source].address, Some(source), now);
+    }
+
+    /// Joins the session of a node whose time has just been taken over: of `leader`, be it through that node.
+    pub(super) fn enter(&mut self, source: PeerId, now: LocalTime) {
+        let Some(peer) = self.peers.get(&source) else { return };
+        let (claim, leader, address) = (peer.claim(now), peer.standing.leader, peer.address);
+        let via = (source != leader).then_some(source);
+        self.session = claim.session;
+        self.born = self.published.line().ensemble_at(now) - claim.age;
+        self.role = Role::Following(Following {
+            leader,
+            via,
+            since: now,
+            taken: true,
+            fresh: now - claim.quiet,
+            asks_around: false,
+        });
+        self.joining = None;
+        self.carried = None;
+        self.tally.joined += 1;
+        self.news.push(News::Joined { leader, via });
+        self.settle(now);
+        self.greet(address, Some(source), now);
+        if let Some(leader) = via.and_then(|_| self.peers.get(&leader)) {
+            self.greet(leader.address, None, now);
+        }
+    }
+
+    /// There is another leader: what was known of the last one's followers is no use any more, and all are to know.
+    fn settle(&mut self, now: LocalTime) {
+        self.successors.clear();
+        self.heirs.clear();
+        for timer in [Timer::Count, Timer::Steer, Timer::Hello] {
+            self.timers.set(timer, now);
+        }
+        if self.leads() {
+            self.timers.set(Timer::Look, now + LOOK);
+        } else {
+            self.timers.stop(Timer::Look);
+        }
+        self.appoint(now);
+    }
+
+    /// What this node offers.
+    fn offer(&self, now: LocalTime) -> Offer {
+        Offer { claim: self.claim(now), jumps: self.jumps.latest().count(), leader: self.leader() }
+    }
+
+    /// How many leaders the session has had, and how many follow this one, as far as is known here.
+    pub(super) fn reign(&self) -> (u32, u32) {
+        match &self.role {
+            Role::Leading(_) => (self.term, self.followers),
+            Role::Following(following) => {
+                let claim = self.peers.get(&following.source()).map(|peer| peer.standing.claim);
+                let claim = claim.filter(|claim| claim.session == self.session);
+                claim.map_or((self.term, 0), |claim| (claim.term, claim.followers))
             }
         }
     }
 
-    /// Stops asking a stranger to have room for one that is none: who says it twice is rather there than who says it once.
-    fn displaces(&mut self, id: PeerId, now: LocalTime) -> bool {
-        let is_stranger = |id: &PeerId| self.peers.get(id).is_none_or(Peer::is_stranger);
-        let Some(place) = self.asked.iter().position(is_stranger).filter(|_| !is_stranger(&id)) else {
-            return false;
+    /// For how long the leader has been none any more, and why; `None` while it is well.
+    fn loss(&self, now: LocalTime) -> Option<(Span, Loss)> {
+        let Role::Following(following) = &self.role else { return None };
+        let peer = self.peers.get(&following.leader);
+        if let Some(since) = peer.and_then(|peer| peer.banned_since(now)) {
+            return Some((now - since, Loss::Gone));
+        }
+        // What was missed while this node stood still is not held against the leader.
+        let awake = now - self.awake;
+        let quiet = (now - following.fresh).min(awake);
+        let heard = peer.filter(|peer| peer.leads(following.leader, self.session));
+        let silent = heard.map_or(quiet, |peer| peer.silent(now).min(awake));
+        let (waited, why) = if silent < LEASE && heard.is_some() {
+            (quiet - UNANSWERED, Loss::Deaf)
+        } else if following.via.is_some() {
+            (quiet - UNANSWERED, Loss::Gone)
+        } else {
+            (silent - LEASE, Loss::Gone)
         };
-        let stranger = self.asked.swap_remove(place);
-        if let Some(peer) = self.peers.get_mut(&stranger) {
-            peer.set_use(Use::None, RateBelief::default(), now);
-        }
-        true
-    }
-
-    /// Two nodes that began to follow each other at one moment would do so for ever: the lower number leads.
-    pub(super) fn break_circle(&mut self, leader: PeerId, since: LocalTime, now: WallAnchor) {
-        let is_circle = self
-            .peers
-            .get(&leader)
-            .is_some_and(|peer| peer.standing.leader == self.config.id && peer.is_proven(now.local, LEASE));
-        if is_circle && now.local - since > LEASE && self.config.id < leader {
-            self.succeed(now);
-        }
+        (waited >= Span::ZERO).then_some((waited, why))
     }
 
     /// Whether the leader is still there; if not, who comes next.
-    pub(super) fn mind_the_leader(&mut self, leader: PeerId, now: WallAnchor) {
-        let local = now.local;
-        if self.leads() {
-            return;
+    pub(super) fn mind_the_leader(&mut self, now: WallAnchor) {
+        let Role::Following(Following { leader, since, .. }) = self.role else { return };
+        let (own, local) = (self.config.id, now.local);
+        let calls = self.peers.get(&leader).filter(|peer| {
+            let standing = &peer.standing;
+            standing.leader == own && standing.claim.session == self.session && peer.is_proven(local, LEASE)
+        });
+        if let Some(caller) = calls {
+            if self.config.leader && caller.standing.claim.priority == 0 {
+                self.news.push(News::Leads);
+                return self.succeed(now);
+            }
+            // Two nodes that began to follow each other at one moment would do so for ever.
+            if local - since > LEASE && own < leader {
+                return self.succeed(now);
+            }
         }
-        let (silent, banned) = match self.peers.get(&leader) {
-            Some(peer) => match peer.banned_until().filter(|until| local.is_before(*until)) {
-                Some(until) => (local - (until - BANNED), true),
-                None => (peer.silent(local), false),
-            },
-            None => (Span::MAX, false),
-        };
-        if !banned && silent < LEASE {
-            return;
-        }
-        // Somebody may have succeeded it already.
+        let Some((waited, why)) = self.loss(local) else { return };
+        // Somebody may have succeeded it already. One that answers nobody here is waited for no longer than any other.
         let heir = self.peers.iter().filter(|(id, peer)| {
             **id != leader
-                && peer.standing.leader == **id
+                && peer.leads(**id, self.session)
                 && peer.silent(local) < LEASE
                 && !peer.is_banned(local)
+                && (waited < UNANSWERED || peer.is_proven(local, LEASE))
+                && peer.standing.epochs.count() >= self.jumps.latest().count()
         });
-        let heir = heir.map(|(id, peer)| (*id, peer.claim(local)));
-        let heir = heir.reduce(|a, b| if election::goes_before((&b.1, b.0), (&a.1, a.0)) { b } else { a });
-        if let Some((heir, _)) = heir {
-            let proven = self.peers.get(&heir).is_some_and(|peer| peer.is_proven(local, LEASE));
-            if proven {
-                self.follow(heir, local);
+        let heir = heir.map(|(_, peer)| peer.offer(local));
+        let heir = heir.reduce(|a, b| if election::goes_before(&b, &a) { b } else { a });
+        if let Some(heir) = heir.map(|heir| heir.leader) {
+            if self.is_proven(heir, local) {
+                self.follow(heir, heir, local);
             } else {
                 self.probe(heir, local);
             }
             return;
         }
         let alive = |id: &&PeerId| {
-            **id == self.config.id
-                || self.peers.get(id).is_some_and(|peer| local - peer.heard < GONE && **id != leader)
+            **id == own || self.peers.get(id).is_some_and(|peer| local - peer.heard < GONE && **id != leader)
         };
-        let place = self.successors.iter().filter(alive).position(|id| *id == self.config.id);
-        let place = place.unwrap_or(SUCCESSORS + (self.config.id.0 % SUCCESSORS as u64) as usize);
-        let waited = if banned { silent } else { silent - LEASE };
-        if waited >= Span::from_ticks(STAGGER.ticks() * place as i64) {
-            self.succeed(now);
+        let place = self.successors.iter().filter(alive).position(|id| *id == own);
+        let place = place.unwrap_or(SUCCESSORS + (own.0 % SUCCESSORS as u64) as usize);
+        if waited < Span::from_ticks(STAGGER.ticks() * place as i64) {
+            return;
         }
+        if why == Loss::Deaf {
+            self.tally.deaf += 1;
+            self.news.push(News::Deaf { leader, quiet: self.quiet(local) });
+            self.peers.entry(leader).and_modify(|peer| peer.ban(local, DEAF));
+        } else {
+            self.news.push(News::Succeeded { leader });
+        }
+        self.succeed(now);
     }
 
     /// Goes on as leader, with the time published so far.
-    pub(super) fn succeed(&mut self, now: WallAnchor) {
-        self.carry(now.local);
-        let line = self.published.straight(now.local);
+    fn succeed(&mut self, now: WallAnchor) {
+        let local = now.local;
+        self.carry(local);
+        self.term = self.reign().0.saturating_add(1);
+        // What this node says is the ensemble's time from now on, of which others may err, not it.
+        let line = self.published.straight(local);
+        let line = line.with_error(Span::ZERO, line.bound);
         let timescale = Timescale::resume(line, self.jumps.latest(), now, self.config.follow);
         self.jumps.lead(self.session, timescale.epochs());
         self.published.adopt(&timescale.estimate());
         self.role = Role::Leading(Box::new(timescale));
-        self.term = self.term.saturating_add(1);
+        self.followers = 0;
         self.tally.successions += 1;
-        self.next_look = now.local + LOOK;
-        self.next_hello = now.local;
-        self.heirs.clear();
-        self.next_count = now.local;
-        self.appoint(now.local);
+        self.is_told_apart = false;
+        self.settle(local);
         let everybody: Vec<(PeerId, SocketAddr)> =
             self.peers.iter().map(|(id, peer)| (*id, peer.address)).collect();
         for (id, address) in everybody {
-            self.greet(address, Some(id), now.local);
+            self.greet(address, Some(id), local);
+        }
+    }
+
+    /// Hands the lead over to a pinned node that follows, has the room's time, and is heard both ways.
+    pub(super) fn hand_over(&mut self, now: LocalTime) {
+        if !self.leads() || self.config.leader || self.joining.is_some() {
+            return;
+        }
+        let own = self.config.id;
+        let knows = |peer: &Peer| {
+            let standing = &peer.standing;
+            let is_ours = standing.leader == own && standing.claim.session == self.session;
+            let is_good = standing.line.sigma < READY || now - peer.known_since() > READY_AFTER;
+            is_ours && is_good && standing.claim.quiet < LEASE && !standing.claim.yields
+        };
+        let pinned = self.peers.iter().find(|(_, peer)| {
+            peer.follows == own
+                && peer.standing.claim.priority > 0
+                && !peer.is_stranger()
+                && !peer.is_banned(now)
+        });
+        let Some((to, peer)) = pinned.map(|(id, peer)| (*id, peer)) else { return };
+        if peer.is_proven(now, LEASE) && knows(peer) {
+            self.news.push(News::HandedOver { to });
+            self.follow(to, to, now);
+        } else {
+            self.probe(to, now);
+        }
+    }
+
+    /// Looks at the wall clock, and leads the room's time after it.
+    pub(super) fn lead(&mut self, now: WallAnchor) {
+        if !self.timers.is_due(Timer::Look, now.local) {
+            return;
+        }
+        // If it stood still, it may have been succeeded.
+        let was_away = now.local - self.awake < LEASE;
+        self.timers.set(Timer::Look, now.local + LOOK);
+        let Role::Leading(timescale) = &mut self.role else { return };
+        let is_announced = timescale.look(now);
+        let (line, epochs) = (timescale.estimate(), timescale.epochs());
+        let ahead = now.wall - timescale.ensemble_at(now.local);
+        let is_asked = self.config.leader && timescale.is_inherited();
+        self.published.adopt(&line);
+        self.jumps.lead(self.session, epochs);
+        self.end_of_carrying(now.local);
+        if is_announced {
+            self.timers.set(Timer::Hello, now.local);
+        }
+        let is_apart = ahead.abs() > APART && now.uncertainty <= APART;
+        if !is_asked || !is_apart || was_away || self.config.follow == FollowWall::Free {
+            return;
+        }
+        if now.synchronised {
+            self.lead_to_wall(now);
+        } else if !self.is_told_apart {
+            self.is_told_apart = true;
+            self.news.push(News::KeepsTime { ahead });
         }
     }
 }

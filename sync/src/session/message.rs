@@ -1,4 +1,5 @@
-//! What nodes say to each other about time. Local times in it are the speaker's, so their type is [`RemoteTime`]. How it is written in bytes is the net crate's business.
+//! What nodes say to each other about time. Local times in it are the speaker's, so their type is [`RemoteTime`]. How it is
+//! written in bytes is the net crate's business.
 
 use crate::{Epochs, RemoteLine, RemoteTime, Span};
 use std::fmt;
@@ -33,9 +34,9 @@ impl fmt::Display for PeerId {
 pub struct Standing {
     /// Who speaks.
     pub id: PeerId,
-    /// Whose time it keeps: its own id if it leads.
+    /// Whose time it keeps, be it through others: its own id if it leads.
     pub leader: PeerId,
-    /// What it would lead with.
+    /// What it carries.
     pub claim: Claim,
     /// How it makes room time of its local clock, and how sure it is of that.
     ///
@@ -47,19 +48,23 @@ pub struct Standing {
     pub epochs: Epochs,
 }
 
-/// By what one leader goes before another, when two ensembles of one name meet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a node carries, and what is said of its leader: by this one offer goes before another (see `election`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Claim {
-    /// 1 if a person pinned it as leader, else 0.
+    /// 1 if a person pinned the speaker as leader, else 0.
     pub priority: u8,
-    /// Which session it leads: drawn by the session's founder, kept by those who succeed it.
+    /// Which session it carries: drawn by the session's founder.
     pub session: u64,
     /// How long the session has existed.
     pub age: Span,
     /// How many leaders the session has had.
     pub term: u32,
-    /// How many nodes follow.
+    /// How many nodes follow its leader.
     pub followers: u32,
+    /// How long ago its leader gave the last answer that its time goes back to, be it through others: zero of a leader itself.
+    pub quiet: Span,
+    /// It is about to give its session up for an older one: nobody is to join the session through it.
+    pub yields: bool,
 }
 
 /// What one node sends another.

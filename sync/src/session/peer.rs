@@ -4,7 +4,8 @@
 
 use super::carried::Carried;
 use super::departures::{Leaving, Told, Waiting};
-use super::message::{Claim, Departure, Ping, Pong, Standing};
+use super::election::Offer;
+use super::message::{Claim, Departure, PeerId, Ping, Pong, Standing};
 use crate::timescale;
 use crate::{
     ClockEstimate, Estimator, Exchange, LocalTime, MaxDrift, RateBelief, RemoteEstimate, Span, SyncState,
@@ -35,8 +36,10 @@ const WITNESS_INTERVAL: Span = Span::from_secs(1);
 /// On a network this good [10 us of standard error] fewer questions are enough.
 const GOOD: Span = Span::from_micros(10);
 const GOOD_INTERVAL: Span = Span::from_millis(500);
-/// A leader that is silent for so long is asked this often, so that its lease ends with many questions unanswered.
+/// A leader that is silent for so long is asked this often, so that its lease ends with many questions unanswered; so is one that is
+/// heard, but has answered no question for longer.
 const SILENT: Span = Span::from_millis(600);
+const UNANSWERED: Span = Span::from_millis(800);
 const URGENT_INTERVAL: Span = Span::from_millis(50);
 /// An answer that comes later proves nothing: somebody may have kept it.
 pub(super) const PATIENCE: Span = Span::from_secs(2);
@@ -44,10 +47,6 @@ pub(super) const PATIENCE: Span = Span::from_secs(2);
 const WAIT: Span = Span::from_millis(1_500);
 /// A question is put off by up to this part of the interval, so that a thousand followers do not ask at one instant.
 const DITHER: f64 = 0.1;
-/// After so many claims two leaders weigh their ages differently, which they may within a message's delay.
-const STUBBORN: u32 = 10;
-/// Claims that are further apart are no dispute: a leader says hello twice a second.
-const DISPUTE: Span = Span::from_secs(3);
 
 /// What a peer is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +65,10 @@ pub(super) enum Use {
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
-    /// What it said of itself last.
+    /// What it said of itself last, in a message that is certainly new.
     pub(super) standing: Standing,
+    /// Whom it follows, by any message: it is counted for that one.
+    pub(super) follows: PeerId,
     /// When it was last heard of, by anything: a message may also be an old one that somebody sends again.
     pub(super) heard: LocalTime,
     /// It was heard more than once.
@@ -78,10 +79,8 @@ pub(super) struct Peer {
     proven: Option<LocalTime>,
     /// Its newest hello.
     pub(super) count: u64,
-    /// How often on end it claimed to lead though we think that we do, and when last.
-    claims: (u32, LocalTime),
-    /// It answered wrongly when others did not: not asked and not followed until then.
-    banned: Option<LocalTime>,
+    /// It answered wrongly when others did not, or nobody at all: not asked and not followed from then until then.
+    banned: Option<(LocalTime, LocalTime)>,
     use_: Use,
     estimator: Estimator,
     /// What its hard bound assumes.
@@ -112,12 +111,12 @@ impl Peer {
         Peer {
             address,
             standing,
+            follows: standing.leader,
             heard: now,
             heard_again: false,
             vouched: None,
             proven: None,
             count: 0,
-            claims: (0, now),
             banned: None,
             use_: Use::None,
             estimator: Estimator::new(RateBelief::default()).within(drift),
@@ -156,27 +155,33 @@ impl Peer {
         self.vouched.map_or(Span::MAX, |at| now - at)
     }
 
-    /// What it would lead with by now: what it said last is a while ago.
+    /// Takes note of what it says of itself in a message that is certainly new.
+    pub(super) fn note(&mut self, standing: &Standing) {
+        self.standing = *standing;
+        self.follows = standing.leader;
+    }
+
+    /// What it carries by now: what it said last is a while ago. Nobody who leads is any quieter for that.
     pub(super) fn claim(&self, now: LocalTime) -> Claim {
+        let claim = self.standing.claim;
         let since = self.vouched.map_or(Span::ZERO, |at| now - at);
-        Claim { age: self.standing.claim.age + since, ..self.standing.claim }
+        Claim { age: claim.age + since, quiet: claim.quiet + since, ..claim }
     }
 
-    /// It claims to lead, though we think that we do.
-    pub(super) fn insist(&mut self, now: LocalTime) {
-        let (claims, last) = self.claims;
-        self.claims = (if now - last < DISPUTE { claims.saturating_add(1) } else { 1 }, now);
+    /// The same, and who leads there, for the order of offers.
+    pub(super) fn offer(&self, now: LocalTime) -> Offer {
+        let Standing { leader, epochs, .. } = self.standing;
+        Offer { claim: self.claim(now), jumps: epochs.count(), leader }
     }
 
-    /// It does not claim to lead any more.
-    pub(super) fn give_in(&mut self) {
-        self.claims.0 = 0;
+    /// Whether it carries this session, of this leader.
+    pub(super) fn is_of(&self, leader: PeerId, session: u64) -> bool {
+        self.standing.leader == leader && self.standing.claim.session == session
     }
 
-    /// Whether it claims to lead all the time, though we think that we do.
-    pub(super) fn is_stubborn(&self, now: LocalTime) -> bool {
-        let (claims, last) = self.claims;
-        claims > STUBBORN && now - last < DISPUTE
+    /// Whether it is the leader `id` of this session.
+    pub(super) fn leads(&self, id: PeerId, session: u64) -> bool {
+        self.standing.id == id && self.is_of(id, session)
     }
 
     /// Whether it answered a question within this time.
@@ -186,17 +191,17 @@ impl Peer {
 
     /// Whether it is not to be followed, because others voted against it.
     pub(super) fn is_banned(&self, now: LocalTime) -> bool {
-        self.banned.is_some_and(|until| now.is_before(until))
+        self.banned_since(now).is_some()
     }
 
-    /// Until when it is not to be followed.
-    pub(super) fn banned_until(&self) -> Option<LocalTime> {
-        self.banned
+    /// Since when it is not to be followed.
+    pub(super) fn banned_since(&self, now: LocalTime) -> Option<LocalTime> {
+        self.banned.filter(|(_, until)| now.is_before(*until)).map(|(since, _)| since)
     }
 
-    /// Not to be followed for so long.
-    pub(super) fn ban(&mut self, until: LocalTime) {
-        self.banned = Some(until);
+    /// Not to be followed for so long from now on.
+    pub(super) fn ban(&mut self, now: LocalTime, long: Span) {
+        self.banned = Some((now, now + long));
         self.use_ = Use::None;
     }
 
@@ -342,7 +347,7 @@ impl Peer {
             self.begin_burst(SHORT_BURST);
         }
         let soon = now + BURST_INTERVAL;
-        self.next = if self.next.is_before(soon) { self.next } else { soon };
+        self.next = self.next.earlier(soon);
     }
 
     fn begin_burst(&mut self, questions: u32) {
@@ -426,7 +431,7 @@ impl Peer {
             return BURST_INTERVAL;
         }
         match self.use_ {
-            Use::Leader if self.silent(now) > SILENT => URGENT_INTERVAL,
+            Use::Leader if self.silent(now) > SILENT || !self.is_proven(now, UNANSWERED) => URGENT_INTERVAL,
             Use::Leader if now - self.since < EAGER => EAGER_INTERVAL,
             Use::Leader if self.estimator.estimate(now).is_some_and(|e| e.sigma < GOOD) => GOOD_INTERVAL,
             Use::Leader => USUAL_INTERVAL,

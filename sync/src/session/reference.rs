@@ -135,7 +135,7 @@ impl Reference {
 
 /// Nothing is claimed, and no time given.
 fn standing(id: PeerId, now: LocalTime) -> Standing {
-    let claim = Claim { priority: 0, session: 0, age: Span::ZERO, term: 0, followers: 0 };
+    let claim = Claim::default();
     let line = RemoteLine::new(now.to_remote(), EnsembleTime::from_bits(0));
     Standing { id, leader: id, claim, line, epochs: Epochs::default() }
 }

@@ -54,7 +54,7 @@ fn whoever_measures_the_clock_is_answered_as_by_a_peer() {
     let standing = Standing {
         id: PeerId(1),
         leader: PeerId(1),
-        claim: Claim { priority: 0, session: 3, age: Span::ZERO, term: 0, followers: 0 },
+        claim: Claim { session: 3, ..Claim::default() },
         line: RemoteLine::new(lab.now.to_remote(), EnsembleTime::from_bits(0)),
         epochs: Epochs::default(),
     };
