@@ -18,9 +18,10 @@ BENCH_PACKAGES := liblo-dev liboscpack-dev supercollider-server
 PYTHON_OSC := 1.9.3 1.10.2
 VENVS := $(PYTHON_OSC:%=.venv/python-osc-%/ready) .venv/tcposcrouter/ready
 
-# RealtimeSanitizer's runtime comes with rustup's toolchains, where it comes at all.
-RTSAN_RUNTIME = $(firstword $(wildcard $(shell rustc --print sysroot)/lib/rustlib/*/lib/librustc-*_rt.rtsan.a \
-	$(HOME)/.rustup/toolchains/*/lib/rustlib/*/lib/librustc-*_rt.rtsan.a))
+# RealtimeSanitizer's runtime comes with rustup's toolchains, where it comes at all: that for this machine, not for one we only check for.
+RUST_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+RTSAN_RUNTIME = $(firstword $(wildcard $(shell rustc --print sysroot)/lib/rustlib/$(RUST_HOST)/lib/librustc-*_rt.rtsan.a \
+	$(HOME)/.rustup/toolchains/*/lib/rustlib/$(RUST_HOST)/lib/librustc-*_rt.rtsan.a))
 
 .PHONY: run test lint portable rtsan bench bench-router bench-sync bench-company setup rust build-packages test-packages \
 	cross-packages bench-packages

@@ -293,3 +293,115 @@ fn two_ensembles_that_meet_become_one_and_the_younger_jumps() {
         assert_eq!(jumped > 0.0, n > 1, "{n}: {told}");
     }
 }
+
+/// A sender that goes by the ensemble's clock: it asks a node once a second, and hears of a jump only then.
+struct Asking<'a> {
+    node: &'a Process,
+    known: (Instant, u64),
+    asked: Instant,
+    jumps: u32,
+}
+
+impl<'a> Asking<'a> {
+    fn new(node: &'a Process) -> Asking<'a> {
+        let known = Asking::ask(node);
+        Asking { node, known, asked: Instant::now(), jumps: 0 }
+    }
+
+    /// The node's time, and when that was.
+    fn ask(node: &Process) -> (Instant, u64) {
+        let (socket, asked) = (node.socket(), Instant::now());
+        socket.send(&osc::message("/sync/time", [])).expect("it can be sent");
+        let answer = osc::receive(&socket);
+        let rosc::OscType::Time(time) = answer.args[0] else { panic!("no time: {answer:?}") };
+        (asked + asked.elapsed() / 2, u64::from(time.seconds) << 32 | u64::from(time.fractional))
+    }
+
+    fn at(&self, when: Instant) -> u64 {
+        let since = when - self.known.0;
+        self.known
+            .1
+            .wrapping_add((since.as_secs() << 32) + (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000)
+    }
+
+    /// The ensemble's time then.
+    fn tell(&mut self, when: Instant) -> u64 {
+        if self.asked.elapsed() >= Duration::from_secs(1) {
+            let (at, time) = Asking::ask(self.node);
+            self.asked = Instant::now();
+            // A little is this host's doing, not the clock's.
+            if (time.wrapping_sub(self.at(at)) as i64).unsigned_abs() > osc::millis(500) {
+                self.known = (at, time);
+                self.jumps += 1;
+            }
+        }
+        self.at(when)
+    }
+}
+
+#[test]
+fn when_the_leaders_wall_clock_is_set_all_that_waits_and_all_that_comes_is_played_in_time() {
+    let lab = Lab::new();
+    for (step, seconds) in [("step=+3s,after=9s", 3.0), ("step=-3600s,after=9s", -3_600.0)] {
+        let usual = ["--buffer", "8192", "--onset", "frame", "--no-limiter"];
+        let clocks = [("1.wav", step), ("2.wav", "ppm=+80,offset=-77s")];
+        let mut nodes: Vec<Process> = Vec::new();
+        for (file, clock) in clocks {
+            let peer = nodes.first().map(Process::address);
+            let peer = peer.iter().flat_map(|peer| ["--peer", peer]);
+            nodes.push(
+                lab.node(usual.into_iter().chain(["--record", file, "--sim-clock", clock]).chain(peer)),
+            );
+            while number(&status(&lab, &nodes[0])["node"]["uptime"]) < 1.0 {}
+        }
+        wait_until(&lab, &nodes[1], "state", "locked");
+        let before = jumps(&lab, &nodes);
+        let sockets: Vec<_> = nodes.iter().map(Process::socket).collect();
+        sockets[1].send(&osc::message("/notify", [rosc::OscType::Int(1)])).expect("it can be sent");
+        assert_eq!(osc::receive(&sockets[1]).addr, "/done");
+
+        let (mut sender, start) = (Asking::new(&nodes[1]), Instant::now());
+        // Until a while after it has heard of the jump. The clock is set nine seconds after the first began.
+        let (mut sent, mut rest) = (0, 15);
+        while rest > 0 {
+            let when = start + Duration::from_millis(100 * sent);
+            assert!(start.elapsed() < PATIENCE, "{step}: it hears of no jump");
+            thread::sleep(when.saturating_duration_since(Instant::now()));
+            let timetag = sender.tell(when).wrapping_add(osc::millis(500));
+            let packet = osc::bundle(timetag, [osc::message("/click", [rosc::OscType::Float(0.5)])]);
+            for socket in &sockets {
+                socket.send(&packet).expect("it can be sent");
+            }
+            sent += 1;
+            rest -= sender.jumps.min(rest);
+        }
+        assert_eq!(sender.jumps, 1, "{step}");
+        // Announced, then done; nothing was late.
+        for address in ["/sync/jump/announced", "/sync/jump"] {
+            let told = osc::receive(&sockets[1]);
+            let by = told.args[0].clone().float().expect("it is a number of seconds");
+            assert_eq!(told.addr, address, "{told:?}");
+            assert!((f64::from(by) - seconds).abs() < 0.05, "{told:?}");
+        }
+        let after = jumps(&lab, &nodes);
+        for (before, after) in before.iter().zip(&after) {
+            assert_eq!(number(after) - number(before), 1.0, "{step}: {before} {after}");
+        }
+        for (mut node, (file, ppm)) in nodes.into_iter().zip([("1.wav", 0.0), ("2.wav", 80.0)]) {
+            let socket = node.socket();
+            osc::wait_for_events(&socket, sent as i32);
+            for count in ["late", "dropped", "refused", "full"] {
+                assert_eq!(osc::status(&socket, count), 0, "{step}: {count}");
+            }
+            assert!(node.interrupt().success());
+            let (rate, channels) = read_wav(&lab.path(file));
+            let heard = clicks(&channels[0]);
+            assert_eq!(heard.len() as u64, sent, "{step}: {heard:?}");
+            for pair in heard.windows(2) {
+                let apart = (pair[1] - pair[0]) as f64 / (f64::from(rate) * (1.0 + ppm * 1e-6));
+                // What the sender knows of the time is as good as one exchange on a busy host.
+                assert!((apart - 0.1).abs() < 0.02, "{step}: {apart} s apart: {heard:?}");
+            }
+        }
+    }
+}

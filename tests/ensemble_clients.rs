@@ -113,6 +113,36 @@ fn python_osc_1_10_keeps_the_ensemble_s_time() {
     python_keeps_the_ensemble_s_time("1.10.2");
 }
 
+#[test]
+fn python_s_beat_goes_on_when_the_ensemble_s_clock_is_set() {
+    for step in ["step=-3600s,after=6s", "step=+3s,after=6s"] {
+        let lab = Lab::new();
+        let mut node = lab.node(["--onset", "frame", "--record", "out.wav", "--sim-clock", step]);
+        let mut script = python("1.10.2");
+        script.arg(repository("samples/python/ensemble_clock.py")).arg(node.address());
+        script.args(["--beat", "240", "--sound", "click", "--lead", "0.5", "--seconds", "12"]);
+        let output = Process::spawn(script).output();
+        assert_eq!(output.code, Some(0), "{}", output.stderr);
+        let last = output.stdout.lines().last().expect("it says how it goes");
+        assert!(last.ends_with("jumps 1"), "{step}: {last}");
+        let socket = node.socket();
+        osc::wait_until_played(&socket);
+        for count in ["late", "refused", "dropped"] {
+            assert_eq!(osc::status(&socket, count), 0, "{step}: {count}");
+        }
+        assert!(node.interrupt().success());
+        let (rate, channels) = read_wav(&lab.path("out.wav"));
+        let heard = clicks(&channels[0]);
+        // Until it ends, half a second or so before the last would be due.
+        assert!(heard.len() >= 40, "{step}: {heard:?}");
+        for pair in heard.windows(2) {
+            let apart = (pair[1] - pair[0]) as f64 / f64::from(rate);
+            // It knows how far the clock was set as well as the first answer after that says.
+            assert!((apart - 0.25).abs() < 0.02, "{step}: {apart} s apart: {heard:?}");
+        }
+    }
+}
+
 /// The estimator alone, in a time of its own, against packets that are held up by chance.
 #[test]
 fn python_s_estimate_is_as_good_as_it_says() {

@@ -41,6 +41,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
         "rtrb",
         &[
             "engine/src/lane.rs",
+            "engine/src/drain.rs",
             "engine/src/stream.rs",
             "engine/src/feeder.rs",
             "engine/src/recorder.rs",

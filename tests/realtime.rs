@@ -54,12 +54,12 @@ impl downbeat_engine::Instrument for Ping {
 }
 
 fn shape(n: u64) -> VoiceShape {
-    VoiceShape { id: Some(VoiceId(n as u32 % 50)), pan: (n % 3) as f32 - 1.0, ..VoiceShape::default() }
+    VoiceShape { id: Some(VoiceId::new(n as u32 % 50)), pan: (n % 3) as f32 - 1.0, ..VoiceShape::default() }
 }
 
 /// Every kind of action in turn, with values that vary.
 fn action(n: u64) -> Action {
-    let id = VoiceId((n % 50) as u32);
+    let id = VoiceId::new((n % 50) as u32);
     let clip = ClipId((n % 3) as u16);
     match n % 16 {
         0..=3 => Action::Play(Play {
@@ -71,11 +71,7 @@ fn action(n: u64) -> Action {
         }),
         4..=7 => {
             let wave = [Wave::Sine, Wave::Saw, Wave::Square, Wave::Noise][(n % 4) as usize];
-            Action::Tone(Tone {
-                freq: 50.0 + n as f32,
-                wave,
-                shape: VoiceShape { dur: Some(0.02), ..shape(n) },
-            })
+            Action::Tone(Tone { freq: 50.0 + n as f32, wave, shape: VoiceShape { dur: 0.02, ..shape(n) } })
         }
         8 => Action::Instrument(InstrumentEvent { bank: 0, args: [0.5; MAX_ARGS], shape: shape(n) }),
         9 => Action::Set { id, param: Param::Gain, value: 0.3, seconds: 0.01 },

@@ -100,7 +100,9 @@ mod tests {
 
     fn entry(key: i64, seq: u32, id: Option<u32>) -> Entry {
         let action = match id {
-            Some(id) => Action::Set { id: VoiceId(id), param: crate::Param::Gain, value: 1.0, seconds: 0.0 },
+            Some(id) => {
+                Action::Set { id: VoiceId::new(id), param: crate::Param::Gain, value: 1.0, seconds: 0.0 }
+            }
             None => Action::Stop(Target::All),
         };
         let when = When::arrived(LocalTime::from_ticks(0));
@@ -122,7 +124,7 @@ mod tests {
         for (seq, id) in [Some(7), None, Some(8), Some(7)].into_iter().enumerate() {
             agenda.push(entry(0, seq as u32, id));
         }
-        assert_eq!(agenda.cancel(Some(VoiceId(7))), 2);
+        assert_eq!(agenda.cancel(Some(VoiceId::new(7))), 2);
         assert_eq!(agenda.len(), 2);
         assert_eq!(agenda.cancel(None), 2);
         assert_eq!(agenda.len(), 0);

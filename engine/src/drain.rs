@@ -5,7 +5,6 @@
 
 use crate::event::{Event, Origin};
 use downbeat_sync::LocalTime;
-use rtrb::Consumer;
 
 /// What may still be taken in this block. `RT:` wait-free.
 #[derive(Debug)]
@@ -14,6 +13,7 @@ pub(crate) struct Drain {
     budget: usize,
     /// Of the packet in which the budget ends.
     rest: usize,
+    /// What all events of the last packet have in common, and seldom those of two.
     packet: Option<(Option<LocalTime>, Origin)>,
 }
 
@@ -23,17 +23,18 @@ impl Drain {
         Drain { budget: events, rest: events, packet: None }
     }
 
-    /// The next event, if it is for this block.
-    pub(crate) fn take(&mut self, ring: &mut Consumer<Event>) -> Option<Event> {
-        if self.budget > 0 {
-            self.budget -= 1;
-        } else {
-            let next = packet(ring.peek().ok()?);
-            self.rest = self.rest.checked_sub(1).filter(|_| self.packet == Some(next))?;
-        }
-        let event = ring.pop().ok()?;
-        self.packet = Some(packet(&event));
-        Some(event)
+    /// Whether the next event in the ring is for this block; if so it counts as taken.
+    pub(crate) fn admits(&mut self, next: &Event) -> bool {
+        let packet = (next.when.arrival(), next.from);
+        let share = match self.budget {
+            // To the end of the packet that was begun.
+            0 if self.packet == Some(packet) => &mut self.rest,
+            _ => &mut self.budget,
+        };
+        let Some(left) = share.checked_sub(1) else { return false };
+        *share = left;
+        self.packet = Some(packet);
+        true
     }
 
     /// The last one took as long as so many.
@@ -43,29 +44,30 @@ impl Drain {
     }
 }
 
-/// What all events of one packet have in common, and seldom those of two.
-fn packet(event: &Event) -> (Option<LocalTime>, Origin) {
-    (event.when.arrival(), event.from)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::event::{Action, When};
-    use rtrb::RingBuffer;
+    use std::collections::VecDeque;
+
+    /// A ring with packets of so many events.
+    fn ring(packets: &[usize]) -> VecDeque<Event> {
+        let events = packets.iter().enumerate().flat_map(|(number, len)| {
+            let when = When::arrived(LocalTime::from_ticks(number as u64));
+            std::iter::repeat_n(Event { when, from: Origin(1), late: None, action: Action::Panic }, *len)
+        });
+        events.collect()
+    }
 
     /// How many of these packets' events each block takes.
-    fn taken(packets: &[usize], drain: usize) -> Vec<usize> {
-        let (mut control, mut ring) = RingBuffer::new(1_000);
-        for (number, len) in packets.iter().enumerate() {
-            let when = When::arrived(LocalTime::from_ticks(number as u64));
-            let event = Event { when, from: Origin(1), late: None, action: Action::Panic };
-            (0..*len).for_each(|_| control.push(event).expect("the ring has room"));
-        }
+    fn taken(packets: &[usize], events: usize) -> Vec<usize> {
+        let mut ring = ring(packets);
         let mut blocks = Vec::new();
         while !ring.is_empty() {
-            let mut drain = Drain::new(drain);
-            blocks.push(std::iter::from_fn(|| drain.take(&mut ring)).count());
+            let mut drain = Drain::new(events);
+            let count = ring.iter().take_while(|event| drain.admits(event)).count();
+            ring.drain(..count);
+            blocks.push(count);
         }
         blocks
     }
@@ -80,15 +82,12 @@ mod tests {
 
     #[test]
     fn what_takes_long_is_charged() {
-        let (mut control, mut ring) = RingBuffer::new(100);
-        let when = When::arrived(LocalTime::from_ticks(0));
-        let event = Event { when, from: Origin(1), late: None, action: Action::Panic };
-        (0..100).for_each(|_| control.push(event).expect("the ring has room"));
         let mut drain = Drain::new(20);
-        let count = std::iter::from_fn(|| {
-            let event = drain.take(&mut ring);
+        let ring = ring(&[100]);
+        let count = ring.iter().take_while(|event| {
+            let admitted = drain.admits(event);
             drain.charge(9);
-            event
+            admitted
         });
         assert_eq!(count.count(), 3);
     }

@@ -41,7 +41,7 @@ impl Envelope {
             decay: frames(shape.decay),
             sustain: f64::from(shape.sustain),
             release: frames(shape.release),
-            release_at: shape.dur.map_or(f64::INFINITY, frames),
+            release_at: frames(shape.dur),
             release_from: 0.0,
         };
         if envelope.release_at.is_finite() {
@@ -190,7 +190,7 @@ mod tests {
     const RATE: f64 = 1_024.0;
     const FRAME: f32 = 1.0 / 1_024.0;
 
-    fn shape(attack: f32, decay: f32, sustain: f32, release: f32, dur: Option<f32>) -> VoiceShape {
+    fn shape(attack: f32, decay: f32, sustain: f32, release: f32, dur: f32) -> VoiceShape {
         VoiceShape { attack, decay, sustain, release, dur, ..VoiceShape::default() }
     }
 
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn goes_through_its_stages() {
-        let shape = shape(4.0 * FRAME, 4.0 * FRAME, 0.5, 2.0 * FRAME, Some(12.0 * FRAME));
+        let shape = shape(4.0 * FRAME, 4.0 * FRAME, 0.5, 2.0 * FRAME, 12.0 * FRAME);
         let levels = take(&mut Envelope::new(&shape, RATE, 0.0), 16);
         let expected =
             [0.0, 0.25, 0.5, 0.75, 1.0, 0.875, 0.75, 0.625, 0.5, 0.5, 0.5, 0.5, 0.5, 0.25, 0.0, 0.0];
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn an_onset_between_two_frames_shifts_all_of_it() {
-        let shape = shape(4.0 * FRAME, 0.0, 1.0, 4.0 * FRAME, Some(8.0 * FRAME));
+        let shape = shape(4.0 * FRAME, 0.0, 1.0, 4.0 * FRAME, 8.0 * FRAME);
         let levels = take(&mut Envelope::new(&shape, RATE, 0.5), 13);
         assert_eq!(levels[..4], [0.125, 0.375, 0.625, 0.875]);
         assert_eq!(levels[7..], [1.0, 0.875, 0.625, 0.375, 0.125, 0.0]);
@@ -220,14 +220,16 @@ mod tests {
 
     #[test]
     fn ahead_of_the_onset_only_a_sound_without_attack_is_heard() {
-        let level = |attack| take(&mut Envelope::new(&shape(attack, 0.0, 1.0, 0.0, None), RATE, -2.5), 4);
+        let level =
+            |attack| take(&mut Envelope::new(&shape(attack, 0.0, 1.0, 0.0, f32::INFINITY), RATE, -2.5), 4);
         assert_eq!(level(0.0), [1.0; 4]);
         assert_eq!(level(1.0 * FRAME), [0.0, 0.0, 0.0, 0.5]);
     }
 
     #[test]
     fn a_release_during_the_attack_leaves_from_the_level_reached() {
-        let mut envelope = Envelope::new(&shape(8.0 * FRAME, 0.0, 1.0, 4.0 * FRAME, None), RATE, 0.0);
+        let mut envelope =
+            Envelope::new(&shape(8.0 * FRAME, 0.0, 1.0, 4.0 * FRAME, f32::INFINITY), RATE, 0.0);
         take(&mut envelope, 4);
         envelope.release();
         assert!(envelope.released());
@@ -239,17 +241,17 @@ mod tests {
 
     #[test]
     fn ends_when_its_release_does() {
-        let envelope = Envelope::new(&shape(0.0, 0.0, 1.0, 2.0 * FRAME, Some(3.0 * FRAME)), RATE, 0.25);
+        let envelope = Envelope::new(&shape(0.0, 0.0, 1.0, 2.0 * FRAME, 3.0 * FRAME), RATE, 0.25);
         assert_eq!(envelope.sounding(100), 5);
-        assert_eq!(Envelope::new(&shape(0.0, 0.0, 1.0, 0.0, None), RATE, 0.0).sounding(100), 100);
-        let mut cut = Envelope::new(&shape(0.0, 0.0, 1.0, 0.0, None), RATE, 0.0);
+        assert_eq!(Envelope::new(&shape(0.0, 0.0, 1.0, 0.0, f32::INFINITY), RATE, 0.0).sounding(100), 100);
+        let mut cut = Envelope::new(&shape(0.0, 0.0, 1.0, 0.0, f32::INFINITY), RATE, 0.0);
         cut.release();
         assert_eq!(cut.sounding(100), 0);
     }
 
     #[test]
     fn fades_at_once_even_while_it_is_released_slowly() {
-        let mut envelope = Envelope::new(&shape(0.0, 0.0, 1.0, 1.0, None), RATE, 0.0);
+        let mut envelope = Envelope::new(&shape(0.0, 0.0, 1.0, 1.0, f32::INFINITY), RATE, 0.0);
         envelope.release();
         take(&mut envelope, 512);
         envelope.fade(4.0);
@@ -267,7 +269,7 @@ mod tests {
             cuts in prop::collection::vec(1usize..60, 1..20),
         ) {
             let [attack, decay, release] = times;
-            let mut whole = Envelope::new(&shape(attack, decay, sustain, release, dur), RATE, offset);
+            let mut whole = Envelope::new(&shape(attack, decay, sustain, release, dur.unwrap_or(f32::INFINITY)), RATE, offset);
             let mut parts = whole;
             let total: usize = cuts.iter().sum();
             let stop = stop.min(total);

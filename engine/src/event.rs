@@ -5,6 +5,7 @@
 
 use crate::clip::ClipId;
 use downbeat_sync::{EnsembleTime, LocalTime};
+use std::num::NonZeroU32;
 
 /// Most numeric arguments an instrument of a program's own can take.
 pub const MAX_ARGS: usize = 8;
@@ -99,7 +100,18 @@ pub enum LatePolicy {
 
 /// A voice by the name its sender gave it: the net crate interns names to numbers. Several voices may share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct VoiceId(pub u32);
+pub struct VoiceId(NonZeroU32);
+
+impl VoiceId {
+    /// Of this number [0 to 2^32 - 2; one more is taken for that].
+    pub const fn new(number: u32) -> VoiceId {
+        // Kept as its complement, so that "none" is a number too and takes no room in an event.
+        match NonZeroU32::new(!number) {
+            Some(complement) => VoiceId(complement),
+            None => VoiceId(NonZeroU32::MIN),
+        }
+    }
+}
 
 /// What an event does.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -191,8 +203,8 @@ pub struct VoiceShape {
     pub sustain: f32,
     /// Fall to silence after the end or a stop (s).
     pub release: f32,
-    /// Sounds this long before it is released (s); `None`: until its source ends or it is stopped.
-    pub dur: Option<f32>,
+    /// Sounds this long before it is released (s); infinite: until its source ends or it is stopped.
+    pub dur: f32,
 }
 
 /// A declicking release where nobody asked for another (s).
@@ -201,7 +213,7 @@ pub const DEFAULT_RELEASE: f32 = 0.005;
 impl VoiceShape {
     /// How long it lets its source sound at the longest (s).
     pub(crate) fn lasts(&self) -> f64 {
-        self.dur.map_or(f64::INFINITY, |dur| f64::from(dur) + f64::from(self.release))
+        f64::from(self.dur) + f64::from(self.release)
     }
 }
 
@@ -217,7 +229,7 @@ impl Default for VoiceShape {
             decay: 0.0,
             sustain: 1.0,
             release: DEFAULT_RELEASE,
-            dur: None,
+            dur: f32::INFINITY,
         }
     }
 }
@@ -272,6 +284,9 @@ pub struct Instrument {
     /// Level, place and envelope.
     pub shape: VoiceShape,
 }
+
+/// It crosses a ring a million times a second: what does not fit here any more is worth a thought.
+const _: () = assert!(size_of::<Event>() <= 96);
 
 impl Action {
     /// The id under which a scheduled event can be cancelled.

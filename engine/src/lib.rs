@@ -32,6 +32,7 @@ mod offline;
 mod places;
 mod ramp;
 mod recorder;
+mod reel;
 mod renderer;
 mod report;
 mod sampler;

@@ -1,7 +1,8 @@
 //! [`Offline`]: the renderer without a device, as fast as the processor allows and the same bits every time.
 //!
 //! Not for: reading scores or writing files. Here ensemble time 0 (the timetag's bits) is frame 0, local time 0 too, and
-//! nothing is ever late but what names a time before the frames already rendered.
+//! nothing is ever late but what names a time before the frames already rendered. An event with an arrival is held to it as on a
+//! device ([`crate::Immediate`]); what a program plans itself has none.
 
 use crate::lane::{Control, lane};
 use crate::renderer::Renderer;

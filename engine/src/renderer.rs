@@ -160,7 +160,9 @@ impl Renderer {
             (self.estimate, self.to_common) = (line, to_common);
         }
         let mut drain = Drain::new(self.settings.drain);
-        while let Some(event) = drain.take(&mut self.stage.events) {
+        while self.stage.events.peek().is_ok_and(|next| drain.admits(next))
+            && let Ok(event) = self.stage.events.pop()
+        {
             count(&self.stage.counters.events);
             let immediate = event.when.timetag().is_none();
             let event = match self.settings.immediate {

@@ -18,6 +18,7 @@ Not for: Downbeat's own followers, which exchange four stamps and know more.
 
 import argparse
 import collections
+import itertools
 import random
 import secrets
 import socket
@@ -71,8 +72,8 @@ class EnsembleClock:
         self._thread = threading.Thread(target=self._run, name="ensemble clock", daemon=True)
         #: Questions without an answer so far.
         self.lost = 0
-        #: Times that the ensemble's clock was set, as far as it was seen here.
-        self.jumps = 0
+        #: Times that the ensemble's clock was set, as far as it was seen here, and how far it went by that [s].
+        self.jumps, self.moved = 0, 0.0
 
     def __enter__(self):
         self.start()
@@ -116,8 +117,8 @@ class EnsembleClock:
         return bundle_at(self._nanos(in_seconds) / NANOS, *messages)
 
     def sleep_until(self, when):
-        """Sleeps until the ensemble's time is `when` [Unix time, s]."""
-        while (rest := when - self.now()) > 0:
+        """Sleeps until the ensemble's time is `when` [Unix time, s]; a function is asked anew, for a clock may be set meanwhile."""
+        while (rest := (when() if callable(when) else when) - self.now()) > 0:
             # By pieces, so that a better estimate, or a jump, is heeded.
             time.sleep(min(rest, 0.25))
 
@@ -219,6 +220,7 @@ class EnsembleClock:
         line, jumped = self._estimator.add(asked, _unix_nanos(seconds, fraction), returned)
         if jumped:
             self.jumps += 1
+            self.moved += (line.at(returned) - self._line.at(returned)) / NANOS
             self._burst = BURST
         self._heard = returned
         self._line = line
@@ -396,16 +398,14 @@ def main():
 def play(clock, args):
     """A beat, each stroke sent ahead and stamped with the ensemble's time."""
     nodes = [UDPClient(host, port) for host, port in args.on or [args.node]]
-    due, jumps = clock.now() + args.lead, clock.jumps
-    while True:
-        clock.sleep_until(due - args.lead)
-        if clock.jumps != jumps:
-            # The ensemble's clock was set: the beat begins anew, rather than waiting or hurrying after it.
-            due, jumps = clock.now() + args.lead, clock.jumps
-        stroke = bundle_at(due, message(f"/{args.sound}", args.gain)).build()
+    start, moved = clock.now() + args.lead, clock.moved
+    for count in itertools.count():
+        # When the ensemble's clock is set, what waits there keeps its instant: so does the beat, by the other time.
+        due = lambda: start + clock.moved - moved + count * 60 / args.beat
+        clock.sleep_until(lambda: due() - args.lead)
+        stroke = bundle_at(due(), message(f"/{args.sound}", args.gain)).build()
         for node in nodes:
             node.send(stroke)
-        due += 60 / args.beat
 
 
 def arguments():

@@ -412,8 +412,13 @@ impl Session {
         // Those who are told use it for a while.
         let known = self.room_at(now + PATIENCE);
         let line = self.published.line().with_error(self.room_at(now).sigma, known.bound);
-        let (id, leader, epochs) = (self.config.id, self.leader(), self.jumps.latest());
-        Standing { id, leader, claim: self.claim(now), line: line.to_remote(), epochs }
+        Standing {
+            id: self.config.id,
+            leader: self.leader(),
+            claim: self.claim(now),
+            line: line.to_remote(),
+            epochs: self.jumps.latest(),
+        }
     }
 
     /// What this node carries.

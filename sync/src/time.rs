@@ -280,6 +280,9 @@ impl fmt::Debug for RemoteTime {
 }
 
 /// A time on the clock the ensemble shares: exactly the 64 bits of an OSC timetag (NTP, seconds since 1900 and fraction).
+///
+/// Where events wait it is room time: the same but for the jumps that were announced, which move nothing there. Only
+/// [`crate::RoomClock`] makes the one of the other.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EnsembleTime(u64);
 

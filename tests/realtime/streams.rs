@@ -27,7 +27,7 @@ fn play(control: &mut Control, block: u64) {
         rate: [1.0, 0.7, 8.0][(block % 3) as usize],
         start: if block.is_multiple_of(5) { 1.0 } else { 0.0 },
         looped: block.is_multiple_of(2),
-        shape: VoiceShape { gain: 0.2, dur: Some(0.3), ..VoiceShape::default() },
+        shape: VoiceShape { gain: 0.2, dur: 0.3, ..VoiceShape::default() },
     });
     let at = When::at(EnsembleTime::from_bits(0) + when);
     assert!(control.send(Event { when: at, from: Origin(1), late: None, action }).is_ok());

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 /// When everything starts, by either clock [ticks].
 const START: u64 = 1 << 44;
 /// The voice of all tests.
-const ID: VoiceId = VoiceId(1);
+const ID: VoiceId = VoiceId::new(1);
 
 /// A sound card, a local clock, and all that is known of them.
 struct Node {
@@ -244,7 +244,7 @@ fn a_glide_of_the_speed_leaves_them_together() {
 
 #[test]
 fn a_long_tone_is_released_together_too() {
-    let shape = VoiceShape { dur: Some(300.0), release: 0.0, ..VoiceShape::default() };
+    let shape = VoiceShape { dur: 300.0, release: 0.0, ..VoiceShape::default() };
     let action = Action::Tone(Tone { freq: 110.0, wave: Wave::Square, shape });
     for (follow, apart) in [(Follow::Auto, 0.0..5e-4), (Follow::Off, 0.058..0.062)] {
         let ends = [1.0, -1.0].map(|sign| {

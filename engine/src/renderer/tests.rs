@@ -139,7 +139,7 @@ fn a_sender_that_stamps_now_keeps_its_rhythm_and_is_told_how_late_it_is() {
 #[test]
 fn a_late_change_waits_as_a_late_start_does() {
     let mut bench = Bench::new(Settings { onset: Onset::Frame, ..Settings::default() });
-    let (looped, stop) = (Some(VoiceId(1)), Action::Stop(Target::Voice(VoiceId(1))));
+    let (looped, stop) = (Some(VoiceId::new(1)), Action::Stop(Target::Voice(VoiceId::new(1))));
     bench.clip(1, &[1.0; 100]);
     bench.block();
     bench.arrive(10.0, Some(9.0), play(1, true, looped));
@@ -160,7 +160,7 @@ fn a_late_change_waits_as_a_late_start_does() {
 fn a_late_bundle_takes_effect_at_one_sample() {
     let mut bench = Bench::new(Settings { onset: Onset::Frame, ..Settings::default() });
     bench.block();
-    let id = VoiceId(1);
+    let id = VoiceId::new(1);
     bench.clip(1, &[1.0; 100]);
     for action in [play(1, true, Some(id)), Action::Set { id, param: Param::Gain, value: 0.5, seconds: 0.0 }]
     {
@@ -206,7 +206,7 @@ fn as_soon_as_possible_is_the_next_block_in_the_order_of_arrival() {
 fn a_trimmed_sound_that_is_over_is_not_heard_and_takes_nobodys_place() {
     let mut bench = Bench::new(Settings { late: LatePolicy::Trim, voices: 1, ..Settings::default() });
     bench.clip(1, &[1.0; 100]);
-    bench.send(32.0, play(1, true, Some(VoiceId(1))));
+    bench.send(32.0, play(1, true, Some(VoiceId::new(1))));
     bench.block();
     for late in [play(0, false, None), click()] {
         bench.send(10.0, late);
@@ -247,8 +247,11 @@ fn changes_find_their_voice_after_a_year_without_a_pause() {
     let year = u64::from(RATE) * 86_400 * 365;
     bench.renderer.next = year - year % BLOCK as u64;
     let first = bench.renderer.next as f64;
-    bench.send(first + 20.0, play(0, true, Some(VoiceId(1))));
-    bench.send(first + 40.0, Action::Set { id: VoiceId(1), param: Param::Gain, value: 0.0, seconds: 0.0 });
+    bench.send(first + 20.0, play(0, true, Some(VoiceId::new(1))));
+    bench.send(
+        first + 40.0,
+        Action::Set { id: VoiceId::new(1), param: Param::Gain, value: 0.0, seconds: 0.0 },
+    );
     let out = bench.block();
     assert_eq!(out[19..23], [0.0, 1.0, 0.5, 1.0]);
     assert_eq!(out[39..42], [0.5, 0.0, 0.0]);
@@ -258,7 +261,7 @@ fn changes_find_their_voice_after_a_year_without_a_pause() {
 fn a_change_of_the_same_instant_finds_its_voice_wherever_between_two_frames() {
     for fraction in [0.0, 0.01, 0.3, 0.5, 0.7, 0.99] {
         let mut bench = Bench::new(Settings::default());
-        let (id, due) = (VoiceId(1), 20.0 + fraction);
+        let (id, due) = (VoiceId::new(1), 20.0 + fraction);
         // One that came before it does not.
         bench.send(due, Action::Set { id, param: Param::Gain, value: 9.0, seconds: 0.0 });
         bench.send(due, play(0, true, Some(id)));
@@ -271,7 +274,7 @@ fn a_change_of_the_same_instant_finds_its_voice_wherever_between_two_frames() {
 #[test]
 fn a_change_on_a_blocks_edge_spares_a_voice_that_begins_after_it() {
     let mut bench = Bench::new(Settings::default());
-    let (id, edge) = (VoiceId(1), BLOCK as f64);
+    let (id, edge) = (VoiceId::new(1), BLOCK as f64);
     bench.send(edge - 0.2, play(0, true, Some(id)));
     // On the same frame, but before it.
     bench.send(edge - 0.4, Action::Set { id, param: Param::Gain, value: 0.0, seconds: 0.0 });
@@ -289,7 +292,7 @@ fn a_flood_of_cancels_is_spread_over_blocks() {
     let taken = bench.counted(|c| &c.events);
     for _ in 0..1_000 {
         let (when, from) = (When::arrived(LocalTime::from_ticks(0)), Origin(0));
-        let event = Event { when, from, late: None, action: Action::Cancel(Some(VoiceId(3))) };
+        let event = Event { when, from, late: None, action: Action::Cancel(Some(VoiceId::new(3))) };
         bench.control.send(event).expect("the ring has room");
     }
     bench.block();
@@ -341,13 +344,13 @@ fn crowded(block: usize) -> Vec<f32> {
     bench.clip(1, &(0..150).map(|n| (n as f32 * 0.3).sin()).collect::<Vec<_>>());
     for n in 0..400u32 {
         let chance = n.wrapping_mul(2_654_435_761) >> 8;
-        let id = Some(VoiceId(n % 5));
+        let id = Some(VoiceId::new(n % 5));
         let action = match chance % 8 {
             0 => click(),
             1 => Action::Stop(Target::All),
-            2 => Action::Set { id: VoiceId(n % 5), param: Param::Gain, value: 0.3, seconds: 0.001 },
+            2 => Action::Set { id: VoiceId::new(n % 5), param: Param::Gain, value: 0.3, seconds: 0.001 },
             3 => {
-                let shape = VoiceShape { dur: Some(0.002), id, ..VoiceShape::default() };
+                let shape = VoiceShape { dur: 0.002, id, ..VoiceShape::default() };
                 Action::Tone(crate::Tone { freq: 700.0, wave: crate::Wave::Saw, shape })
             }
             4 => Action::MasterGain { value: 0.5 + (n % 2) as f32, seconds: 0.001 },

@@ -156,7 +156,7 @@ fn a_stop_falls_no_steeper_than_its_release() {
 
 #[test]
 fn changes_of_gain_and_pan_are_smooth() {
-    let id = VoiceId(9);
+    let id = VoiceId::new(9);
     let mut voices = pool(4);
     voices.start_play(&play(VoiceShape { id: Some(id), ..shape() }), ones(1), None, at(0.0), born(0));
     let mut out = [vec![], vec![]];
@@ -173,20 +173,20 @@ fn changes_of_gain_and_pan_are_smooth() {
 fn parameters_reach_only_those_that_have_them() {
     let mut voices = pool(8);
     voices.register(5, bank(2));
-    let mine = VoiceShape { id: Some(VoiceId(1)), ..shape() };
+    let mine = VoiceShape { id: Some(VoiceId::new(1)), ..shape() };
     voices.start_play(&play(mine), ones(1), None, at(0.0), born(0));
     voices.start_tone(&tone(Wave::Saw, 100.0, mine), at(0.0), born(0));
     assert!(voices.start_instrument(&counting(0.0, mine), at(0.0), born(0)));
     voices.start_tone(&tone(Wave::Saw, 100.0, shape()), at(0.0), born(0));
-    let mut set = |param| voices.set(VoiceId(1), param, 0.5, 0, born(1));
+    let mut set = |param| voices.set(VoiceId::new(1), param, 0.5, 0, born(1));
     assert_eq!([set(Param::Gain), set(Param::Pan), set(Param::Rate), set(Param::Freq)], [3, 3, 1, 2]);
-    assert_eq!(voices.set(VoiceId(2), Param::Gain, 0.5, 0, born(1)), 0);
+    assert_eq!(voices.set(VoiceId::new(2), Param::Gain, 0.5, 0, born(1)), 0);
 }
 
 #[test]
 fn a_change_does_not_reach_voices_born_after_it() {
     let mut voices = pool(8);
-    let id = VoiceId(1);
+    let id = VoiceId::new(1);
     let mine = VoiceShape { id: Some(id), ..shape() };
     let early = Born { position: 100.5, seq: 4 };
     // Begun ahead of its onset, at frame 85: a stop due at frame 100 comes later but is not meant for it.
@@ -205,13 +205,13 @@ fn a_stop_reaches_whom_it_names() {
     let mut voices = pool(8);
     voices.start_play(&play(shape()), ones(1), None, at(0.0), born(0));
     voices.start_tone(
-        &tone(Wave::Sine, 100.0, VoiceShape { id: Some(VoiceId(1)), ..shape() }),
+        &tone(Wave::Sine, 100.0, VoiceShape { id: Some(VoiceId::new(1)), ..shape() }),
         at(0.0),
         born(0),
     );
     assert_eq!(voices.stop(Target::Clip(ClipId(1)), Born::LAST), 0);
     assert_eq!(voices.stop(Target::Clip(ClipId(0)), Born::LAST), 1);
-    assert_eq!(voices.stop(Target::Voice(VoiceId(1)), Born::LAST), 1);
+    assert_eq!(voices.stop(Target::Voice(VoiceId::new(1)), Born::LAST), 1);
     mixed(&mut voices, 2, 1_000);
     assert!(voices.is_empty());
 }
@@ -219,16 +219,18 @@ fn a_stop_reaches_whom_it_names() {
 #[test]
 fn the_quietest_releasing_voice_is_stolen_or_else_the_oldest() {
     let mut voices = pool(3);
-    let named = |id, gain| VoiceShape { id: Some(VoiceId(id)), gain, release: 1.0, ..shape() };
+    let named = |id, gain| VoiceShape { id: Some(VoiceId::new(id)), gain, release: 1.0, ..shape() };
     for (id, gain) in [(0, 0.4), (1, 0.1), (2, 0.2)] {
         voices.start_play(&play(named(id, gain)), ones(1), None, at(0.0), born(id));
     }
-    voices.stop(Target::Voice(VoiceId(1)), Born::LAST);
-    voices.stop(Target::Voice(VoiceId(2)), Born::LAST);
+    voices.stop(Target::Voice(VoiceId::new(1)), Born::LAST);
+    voices.stop(Target::Voice(VoiceId::new(2)), Born::LAST);
     mixed(&mut voices, 1, 10);
     let mut out = vec![];
     let sounding = |voices: &mut Voices| {
-        (0..6).filter(|id| voices.set(VoiceId(*id), Param::Pan, 0.0, 0, Born::LAST) == 1).collect::<Vec<_>>()
+        (0..6)
+            .filter(|id| voices.set(VoiceId::new(*id), Param::Pan, 0.0, 0, Born::LAST) == 1)
+            .collect::<Vec<_>>()
     };
     for (id, left) in [(3, vec![0, 2, 3]), (4, vec![0, 3, 4]), (5, vec![3, 4, 5])] {
         voices.start_play(&play(named(id, 0.0)), ones(1), None, at(0.0), born(id));
@@ -282,7 +284,7 @@ fn an_instrument_has_as_many_voices_as_instances() {
 fn what_comes_late_and_is_trimmed_fades_in() {
     let mut voices = pool(4);
     let start = Start { skip: 1_000.0, ..at(0.0) };
-    voices.start_play(&play(VoiceShape { dur: Some(0.05), ..shape() }), ones(1), None, start, born(0));
+    voices.start_play(&play(VoiceShape { dur: 0.05, ..shape() }), ones(1), None, start, born(0));
     let out = mixed(&mut voices, 1, 2_000);
     assert_eq!(out[0][0], 0.0);
     assert!(steepest(&out[0]) <= 1.0 / 96.0 + 1e-6);
@@ -327,7 +329,17 @@ fn any_shape() -> impl Strategy<Value = VoiceShape> {
     let channel = prop::option::of(0u16..3);
     (0u32..3, 0.0f32..1.0, -1.0f32..1.0, channel, times).prop_map(|(id, gain, pan, channel, times)| {
         let (attack, decay, release, dur) = times;
-        VoiceShape { id: Some(VoiceId(id)), gain, pan, channel, attack, decay, sustain: 0.6, release, dur }
+        VoiceShape {
+            id: Some(VoiceId::new(id)),
+            gain,
+            pan,
+            channel,
+            attack,
+            decay,
+            sustain: 0.6,
+            release,
+            dur: dur.unwrap_or(f32::INFINITY),
+        }
     })
 }
 
@@ -369,10 +381,10 @@ fn performed(steps: &[Step], pieces: &[usize]) -> Vec<Vec<f32>> {
                 voices.start_instrument(&counting(0.0, shape), at(0.3), born);
             }
             Step::Set { id, param, value, frames } => {
-                voices.set(VoiceId(id), param, value, frames, born);
+                voices.set(VoiceId::new(id), param, value, frames, born);
             }
             Step::Stop { id } => {
-                voices.stop(Target::Voice(VoiceId(id)), born);
+                voices.stop(Target::Voice(VoiceId::new(id)), born);
             }
             Step::Mix { frames } => {
                 let mut bus = vec![vec![0.0; frames].into_boxed_slice(); 3];

@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | `/error` | address as sent, reason | the sender, and subscribers |
 //! | `/done` | address, then what was done | the sender, and subscribers |
-//! | `/late` | ms late, `play` `drop` or `trim`, and the timetag as two ints | the sender, if subscribed, or if it is our group at a router or one of its users: then up to 10 a second, all together |
+//! | `/late` | by how many ms an event was placed after its timetag, `play` `drop` or `trim`, and the timetag as two ints | the sender, if subscribed, or if it is our group at a router or one of its users: then up to 10 a second, all together |
 //! | `/cancel/reply` | how many events were withdrawn | the sender |
 //! | `/sample/list/reply` | how many samples there are, then names; as many messages as it takes | the sender |
 //! | `/status/reply` | pairs: `name` `version` `state` `device` `rate` `channels` `buffer` `latency_ms` `cpu` `xruns` `voices` `pending` `late` `dropped` `senders_dropped` (of whom nearly all was) and more | the sender |
@@ -52,8 +52,8 @@ use clips::Places;
 use downbeat_engine::device::DeviceState;
 use downbeat_engine::{Clip, Control, Garbage, LatePolicy, Origin, Report, StreamFailure, Supply};
 use downbeat_sync::{
-    Announcement, ClockEstimate, EnsembleTime, Jump, LocalTime, News, RateBelief, Session, SessionConfig,
-    Span, WallAnchor,
+    Announcement, ClockEstimate, EnsembleTime, Jump, LocalTime, News, RateBelief, RoomClock, Session,
+    SessionConfig, Span, WallAnchor,
 };
 use drops::Drops;
 use std::fmt::Display;
@@ -267,7 +267,7 @@ impl Hub {
     }
 
     fn carry_out(&mut self, arrival: LocalTime, from: Endpoint, origin: Origin, packet: &[u8]) {
-        let arrival = Arrival { at: arrival, from: origin, clock: self.session.clock() };
+        let arrival = Arrival { at: arrival, from: origin, clock: self.clock() };
         let staged = match self.score.read(packet, &arrival) {
             Ok(staged) => staged,
             Err(refusal) => {
@@ -401,7 +401,7 @@ impl Hub {
             self.announced = announcement;
             self.announcement(announcement);
         }
-        let clock = self.session.clock();
+        let clock = self.clock();
         if *clock.line() != self.published {
             self.published = *clock.line();
             self.control.publish_apart(self.published, self.session.to_common());
@@ -444,6 +444,11 @@ impl Hub {
             }
         }
         self.out.pop()
+    }
+
+    /// Local time to room time, by which a program's own events wait ([`downbeat_engine::When::at`]), and to the ensemble's.
+    pub fn clock(&self) -> RoomClock {
+        self.session.clock()
     }
 
     /// Ensemble time as the node knows it.
@@ -572,7 +577,7 @@ impl Hub {
 
     /// The timetag of an event that was due at this room time.
     fn timetag(&self, from: Origin, room: EnsembleTime) -> EnsembleTime {
-        let by_now = || room + self.session.clock().ahead_at(self.now);
+        let by_now = || room + self.clock().ahead_at(self.now);
         self.score.stamped(from, room).unwrap_or_else(by_now)
     }
 

@@ -13,7 +13,7 @@ const MAX_ID: usize = 64;
 /// The first number of a voice whose id is a string; below it are those whose id is a number.
 const NAMED: u32 = 1 << 31;
 /// No voice has this id, unless two thousand million names were given.
-pub(super) const NOBODY: VoiceId = VoiceId(u32::MAX);
+pub(super) const NOBODY: VoiceId = VoiceId::new(u32::MAX);
 
 /// Linear amplitude: 60 dB of boost are more than any sample needs, and keep sums of voices finite.
 pub(super) const GAIN: Range = Range::new(0.0, 1000.0, "");
@@ -187,7 +187,7 @@ impl Ids {
             Some(name) if name.len() > MAX_ID => {
                 Err(Reason::TooLong { what: "id", most: MAX_ID, got: name.len() })
             }
-            Some(name) => Ok(VoiceId(NAMED + self.named.number(name))),
+            Some(name) => Ok(VoiceId::new(NAMED + self.named.number(name))),
             None => numbered(args),
         }
     }
@@ -195,7 +195,7 @@ impl Ids {
     /// The next argument as an id that a voice could have; the text of it if none can.
     pub(super) fn known<'p>(&self, args: &mut Args<'p>) -> Result<Result<VoiceId, &'p [u8]>, Reason<'p>> {
         match args.take_text() {
-            Some(name) => Ok(self.named.find(name).map(|number| VoiceId(NAMED + number)).ok_or(name)),
+            Some(name) => Ok(self.named.find(name).map(|number| VoiceId::new(NAMED + number)).ok_or(name)),
             None => numbered(args).map(Ok),
         }
     }
@@ -214,7 +214,7 @@ fn numbered<'p>(args: &mut Args<'p>) -> Result<VoiceId, Reason<'p>> {
     if !ID.contains(got) || got.fract() != 0.0 {
         return Err(Reason::Range { what: "id", range: ID, got });
     }
-    Ok(VoiceId(got as u32))
+    Ok(VoiceId::new(got as u32))
 }
 
 /// A staged voice while its arguments are read: what of it can be given by name.
@@ -273,7 +273,7 @@ impl<'e> Draft<'e> {
             (Key::Decay, _) => self.shape.decay = number(SECONDS, args)? as f32,
             (Key::Sustain, _) => self.shape.sustain = number(SUSTAIN, args)? as f32,
             (Key::Release, _) => self.shape.release = number(SECONDS, args)? as f32,
-            (Key::Dur, _) => self.shape.dur = Some(number(SECONDS, args)? as f32),
+            (Key::Dur, _) => self.shape.dur = number(SECONDS, args)? as f32,
             (Key::Channel, _) => self.shape.channel = Some(channel(args, self.channels)?),
             (Key::Late, _) => *self.late = Some(late(args)?),
             (Key::Id, _) => self.shape.id = Some(self.ids.id(args)?),

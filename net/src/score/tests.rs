@@ -119,7 +119,7 @@ fn play_takes_a_sample_numbers_and_pairs() {
             ],
             Play {
                 shape: shaped(|s| {
-                    s.dur = Some(2.0);
+                    s.dur = 2.0;
                     s.attack = 0.125;
                     s.release = 0.25;
                 }),
@@ -132,15 +132,15 @@ fn play_takes_a_sample_numbers_and_pairs() {
         ),
         (
             vec![kick, "id".into(), Arg::Int(7)],
-            Play { shape: shaped(|s| s.id = Some(VoiceId(7))), ..play(KICK) },
+            Play { shape: shaped(|s| s.id = Some(VoiceId::new(7))), ..play(KICK) },
         ),
         (
             vec![kick, "id".into(), 7.0_f32.into()],
-            Play { shape: shaped(|s| s.id = Some(VoiceId(7))), ..play(KICK) },
+            Play { shape: shaped(|s| s.id = Some(VoiceId::new(7))), ..play(KICK) },
         ),
         (
             vec![kick, "id".into(), "a".into()],
-            Play { shape: shaped(|s| s.id = Some(VoiceId(NAMED))), ..play(KICK) },
+            Play { shape: shaped(|s| s.id = Some(VoiceId::new(NAMED))), ..play(KICK) },
         ),
     ];
     for (args, wanted) in cases {
@@ -154,7 +154,7 @@ fn every_other_message_becomes_its_event() {
     let half = Action::Play(Play { shape: shaped(|s| s.gain = 0.5), ..play(KICK) });
     let mut numbers = [f32::NAN; MAX_ARGS];
     numbers[..2].copy_from_slice(&[60.0, 0.5]);
-    let id = VoiceId(7);
+    let id = VoiceId::new(7);
     let set = |param, value, seconds| Action::Set { id, param, value, seconds };
     let cases: Vec<(&str, Vec<Arg<'_>>, Action)> = vec![
         ("/kick", vec![], Action::Play(play(KICK))),
@@ -556,11 +556,11 @@ fn a_named_id_is_the_same_voice_in_every_message() {
     );
     let events = read(&mut score, &packet).unwrap();
     let ids: Vec<_> = events.iter().map(|event| event.action.id()).collect();
-    let [a, b] = [VoiceId(NAMED), VoiceId(NAMED + 1)];
+    let [a, b] = [VoiceId::new(NAMED), VoiceId::new(NAMED + 1)];
     assert_eq!(ids, [Some(a), Some(b), Some(b), None, None]);
     assert_eq!(events[3].action, Action::Stop(Target::Voice(a)));
     // Nobody: a name that is only cancelled takes no place among those of voices.
-    assert_eq!(events[4].action, Action::Cancel(Some(VoiceId(u32::MAX))));
+    assert_eq!(events[4].action, Action::Cancel(Some(VoiceId::new(u32::MAX))));
 }
 
 #[test]
@@ -621,7 +621,12 @@ fn some_message() -> impl Strategy<Value = Vec<u8>> {
 /// What an event must never be, whatever was sent.
 fn sane(event: &Event) -> bool {
     let shape = |shape: &VoiceShape| {
-        let times = [shape.attack, shape.decay, shape.release, shape.dur.unwrap_or(0.0)];
+        let times = [
+            shape.attack,
+            shape.decay,
+            shape.release,
+            if shape.dur == f32::INFINITY { 0.0 } else { shape.dur },
+        ];
         shape.gain.is_finite()
             && shape.gain >= 0.0
             && (-1.0..=1.0).contains(&shape.pan)

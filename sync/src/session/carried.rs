@@ -59,8 +59,9 @@ impl Session {
     /// keeps by definition the ensemble's time; but for [`HANDED_OVER`] others may still have it from the old one, so for so
     /// long its bound goes on to be of that.
     pub fn estimate_at(&self, now: LocalTime) -> ClockEstimate {
-        let line = self.room_at(now);
-        line.ahead_by(self.jumps.ahead()).in_epoch(line.epoch + self.jumps.count())
+        let room = self.room_at(now);
+        let ahead = self.jumps.latest().ahead_at(room.ensemble_at(now));
+        room.ahead_by(ahead).in_epoch(room.epoch + self.jumps.count())
     }
 
     /// The same in room time.

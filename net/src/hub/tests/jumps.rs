@@ -159,3 +159,79 @@ fn a_sender_that_goes_along_with_a_jump_is_not_said_to_have_jumped() {
         assert!((lead - 500.0).abs() < 0.1, "{reply}");
     }
 }
+
+/// A lab whose hub is one of an ensemble, begun when its clock shows `now` (ms) and its wall clock is ahead by so much.
+fn member(id: u64, peers: Vec<SocketAddr>, now: i64, ahead: Span) -> Lab {
+    let settings = Settings { rate: RATE, limiter: false, ..Settings::default() };
+    let (control, mut offline) = Offline::new(settings, Streams::none());
+    let membership = Membership { ensemble: "lab".into(), key: None };
+    let session = SessionConfig { id: PeerId(id), secret: id, peers, ..SessionConfig::default() };
+    let config = HubConfig { membership, session, ..HubConfig::alone("lab", "1.2.3") };
+    offline.render(&mut vec![0.0; 2 * now as usize]);
+    let now = at(now);
+    Lab { hub: Hub::new(config, control, Arc::default(), wall(now, ahead)), offline, now }
+}
+
+#[test]
+fn what_waits_where_somebody_joins_keeps_its_timetag_and_sounds_the_same_on_all() {
+    let place = |n: usize| SocketAddr::from(([10, 0, 0, n as u8 + 1], 9_000));
+    let (minute, step) = (Span::from_secs(60), Span::from_secs(7));
+    let mut labs = vec![member(1, Vec::new(), 0, Span::ZERO)];
+    // Noise at the 20th second, by the ensemble's time after its jump; and once more after another jump.
+    let [due, later] = [20_000, 30_000].map(|millis| wall(at(millis), minute).wall);
+    let noise = |due: EnsembleTime| {
+        let mut packet = Vec::new();
+        let mut bundle = BundleWriter::new(&mut packet, due.bits());
+        let hiss =
+            message("/tone", &[Arg::Int(440), "shape".into(), "noise".into(), "dur".into(), 0.2.into()]);
+        bundle.packet(&hiss).unwrap();
+        packet
+    };
+    let mut sound = [Vec::new(), Vec::new()];
+    for now in (0..32 * SECOND).step_by(10) {
+        if now == 10 * SECOND {
+            // The other comes, and its wall clock is an hour behind the ensemble's time.
+            labs.push(member(2, vec![place(0)], now, minute - Span::from_secs(3_600) + Span::from_secs(10)));
+            sound[1] = vec![0.0; 10_000];
+        }
+        let mut sent = Vec::new();
+        for (n, lab) in labs.iter_mut().enumerate() {
+            lab.now = at(now);
+            let ahead = match n {
+                0 if now >= 22 * SECOND => minute + step,
+                0 if now >= SET => minute,
+                0 => Span::ZERO,
+                _ => minute - Span::from_secs(3_590),
+            };
+            lab.hub.tick(wall(lab.now, ahead));
+            if now == 10 * SECOND {
+                // It takes none of its own that are more than an hour ahead: these are a little less.
+                lab.send(peer(1), &noise(due));
+            }
+            if now == 23 * SECOND {
+                lab.send(peer(1), &noise(later));
+            }
+            sent.extend(std::iter::from_fn(|| lab.hub.poll(lab.now)).map(|output| (n, output)));
+            let mut out = vec![0.0; 20];
+            lab.offline.render(&mut out);
+            sound[n].extend(out.into_iter().step_by(2));
+        }
+        for (from, output) in sent {
+            let Output::Send { to: Endpoint::Udp(to), packet, .. } = output else { continue };
+            let to = (0..labs.len()).find(|n| place(*n) == to);
+            if let Some(lab) = to.and_then(|to| labs.get_mut(to)) {
+                lab.hub.handle(at(now), Endpoint::Udp(place(from)), &packet);
+            }
+        }
+    }
+    let [first, second] = sound;
+    let status = labs[1].ask(peer(9), "/sync/status", &[]).swap_remove(0).1;
+    assert_eq!(value(&status, "role"), "follower");
+    for begin in [20_000, 30_000] {
+        let heard = begin - 100..begin + 300;
+        assert!(first[begin..begin + 100].iter().any(|x| *x != 0.0), "it is heard at {begin}");
+        assert_eq!(first[heard.clone()], second[heard], "at {begin}");
+    }
+    let loud = |sound: &[f32]| sound.iter().filter(|x| **x != 0.0).count();
+    assert_eq!(loud(&first), loud(&second), "and at no other time");
+}
