@@ -11,17 +11,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// What a node tells of itself.
-fn status(lab: &Lab, node: &Process) -> Value {
+pub(crate) fn status(lab: &Lab, node: &Process) -> Value {
     status_at(lab, &node.address())
 }
 
-fn status_at(lab: &Lab, address: &str) -> Value {
+pub(crate) fn status_at(lab: &Lab, address: &str) -> Value {
     let all: Value = serde_json::from_str(&lab.ok(["status", "--json", address])).expect("it is JSON");
     all[0].clone()
 }
 
 /// Waits until a value of its clock is this.
-fn wait_until(lab: &Lab, node: &Process, key: &str, value: &str) -> Value {
+pub(crate) fn wait_until(lab: &Lab, node: &Process, key: &str, value: impl Into<Value>) -> Value {
+    let value = value.into();
     let start = Instant::now();
     loop {
         let status = status(lab, node);
@@ -32,7 +33,7 @@ fn wait_until(lab: &Lab, node: &Process, key: &str, value: &str) -> Value {
     }
 }
 
-fn number(value: &Value) -> f64 {
+pub(crate) fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
 }
 
@@ -134,7 +135,7 @@ fn status_says_who_does_not_answer() {
 }
 
 /// Three nodes, of which the first leads. The others record what they play, in long blocks: a busy host holds up none.
-fn three(lab: &Lab) -> (Process, [Process; 2]) {
+pub(crate) fn three(lab: &Lab) -> (Process, [Process; 2]) {
     let first = lab.node([]);
     while number(&status(lab, &first)["node"]["uptime"]) < 1.0 {}
     let peer = first.address();
@@ -143,13 +144,13 @@ fn three(lab: &Lab) -> (Process, [Process; 2]) {
         .map(|(file, clock)| lab.node(usual.into_iter().chain(["--record", file, "--sim-clock", clock])));
     for other in &others {
         wait_until(lab, other, "state", "locked");
-        wait_until(lab, other, "leader", status(lab, &first)["clock"]["id"].as_str().expect("it has one"));
+        wait_until(lab, other, "leader", status(lab, &first)["clock"]["id"].clone());
     }
     (first, others)
 }
 
 /// Sends clicks a tenth of a second apart, as many as last for six seconds, from a second and a half on.
-fn play_ahead(nodes: &[Process]) {
+pub(crate) fn play_ahead(nodes: &[Process]) {
     let start = osc::wall_clock() + osc::millis(1_500);
     for node in nodes {
         let socket = node.socket();
@@ -161,7 +162,7 @@ fn play_ahead(nodes: &[Process]) {
 }
 
 /// Ends nodes that were sent [`play_ahead`]: they have played all of it, in time, and without a jump from click to click.
-fn check_played(lab: &Lab, nodes: [Process; 2]) {
+pub(crate) fn check_played(lab: &Lab, nodes: [Process; 2]) {
     for (mut node, (file, ppm)) in nodes.into_iter().zip([("1.wav", 80.0), ("2.wav", -50.0)]) {
         let socket = node.socket();
         osc::wait_for_events(&socket, 60);
@@ -181,7 +182,7 @@ fn check_played(lab: &Lab, nodes: [Process; 2]) {
 }
 
 /// Waits until one of these nodes leads and the others follow it.
-fn wait_for_one_leader(lab: &Lab, nodes: &[&Process]) {
+pub(crate) fn wait_for_one_leader(lab: &Lab, nodes: &[&Process]) {
     let start = Instant::now();
     loop {
         let told: Vec<Value> = nodes.iter().map(|node| status(lab, node)["clock"].clone()).collect();
@@ -193,7 +194,7 @@ fn wait_for_one_leader(lab: &Lab, nodes: &[&Process]) {
     }
 }
 
-fn jumps(lab: &Lab, nodes: &[Process]) -> Vec<Value> {
+pub(crate) fn jumps(lab: &Lab, nodes: &[Process]) -> Vec<Value> {
     nodes.iter().map(|node| status(lab, node)["clock"]["jumps"].clone()).collect()
 }
 
@@ -227,7 +228,7 @@ fn a_leader_that_stands_still_is_succeeded_and_when_it_goes_on_there_is_one() {
 }
 
 /// Where a node of a test is at home: an address of loopback that nobody else has, so that it is known before the node is.
-fn home(number: u8) -> SocketAddr {
+pub(crate) fn home(number: u8) -> SocketAddr {
     let [_, _, high, low] = std::process::id().to_be_bytes();
     SocketAddr::from(([127, 100 + number, high, low], 47_077))
 }

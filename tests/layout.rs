@@ -10,6 +10,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
         "nix",
         &[
             "sync/src/clock.rs",
+            "sync/src/clock/",
             "net/src/udp.rs",
             "net/src/group.rs",
             "net/src/stamps.rs",

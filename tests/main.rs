@@ -17,6 +17,7 @@ mod jumps;
 mod lab;
 mod late;
 mod layout;
+mod leaders;
 mod node;
 mod readme;
 mod relay;

@@ -1,7 +1,7 @@
 //! How synchronous peers are: our estimator and the anchors' over simulated networks, and what ours costs.
 //!
 //! Everything but the cost is virtual time, from seeds, and comes out the same on every machine. `-- field`, `kinds`, `attack`, `day`, `card`,
-//! `company` or `cost` measures only that. Not for: the session on real sockets.
+//! `company`, `schedules` or `cost` measures only that. Not for: the session on real sockets.
 
 mod card;
 mod company;
@@ -15,9 +15,11 @@ mod clock;
 mod device;
 #[path = "../../tests/lab/ensemble.rs"]
 mod ensemble;
+#[path = "../../tests/lab/schedules.rs"]
+mod schedules;
 
 use clock::{Entry, FIELD, Figures, HOSTILE, KINDS, OURS, Profile, Scenario, Trial, goals};
-use report::{Table, digits, unless_quick, verdict};
+use report::{Table, digits, quantile, unless_quick, verdict};
 
 const DAY: f64 = 86_400.0;
 
@@ -31,13 +33,14 @@ fn main() {
         named.peek().is_none() || named.any(|arg| arg == room)
     };
     type Room = fn(u64, &mut Vec<String>);
-    let rooms: [(&str, Room); 7] = [
+    let rooms: [(&str, Room); 8] = [
         ("field", against_the_field),
         ("kinds", of_all_kinds),
         ("attack", under_attack),
         ("day", for_a_day),
         ("card", card::measure),
         ("company", company::measure),
+        ("schedules", whatever_happens),
         ("cost", cost::measure),
     ];
     for (_, measure) in rooms.iter().filter(|(room, _)| is_asked(room)) {
@@ -236,4 +239,45 @@ fn for_a_day(seeds: u64, missed: &mut Vec<String>) {
         }
     }
     table.print();
+}
+
+/// Random schedules of starts, kills, stops and links that pass one way: what must hold holds in all of them.
+fn whatever_happens(_: u64, missed: &mut Vec<String>) {
+    let schedules = unless_quick(10_000, 100);
+    println!(
+        "\n{schedules} random schedules of starts, kills, restarts, stops, deaf and mute links, cuts and pinned nodes"
+    );
+    let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    let run = move |thread: u64| {
+        let seeds = (0..schedules).filter(|seed| seed % threads == thread);
+        seeds.map(schedules::Schedule::run).collect::<Vec<_>>()
+    };
+    let all: Vec<_> = (0..threads).map(|thread| std::thread::spawn(move || run(thread))).collect();
+    let all: Vec<_> = all.into_iter().flat_map(|thread| thread.join().expect("it does not panic")).collect();
+    let stories: Vec<_> = all.iter().flatten().collect();
+    let sum = |of: fn(&schedules::Story) -> u64| stories.iter().map(|story| of(story)).sum::<u64>();
+    let agreed: Vec<f64> = stories.iter().map(|story| story.agreed).collect();
+    let mut table = Table::new(&[
+        "happened",
+        "nodes",
+        "successions",
+        "joined",
+        "deaf leaders",
+        "agree p50 (s)",
+        "worst",
+        "broken",
+    ]);
+    let broken = all.len() - stories.len();
+    table.row(&[
+        &sum(|story| story.events as u64),
+        &sum(|story| story.starts as u64),
+        &sum(|story| story.successions.into()),
+        &sum(|story| story.joined.into()),
+        &sum(|story| story.deaf.into()),
+        &digits(quantile(&agreed, 0.5)),
+        &digits(quantile(&agreed, 1.0)),
+        &broken,
+    ]);
+    table.print();
+    missed.extend(all.iter().filter_map(|story| story.as_ref().err()).take(5).cloned());
 }

@@ -71,7 +71,11 @@ impl Session {
     /// A clock is not where it was: if it is the one that is followed, and the witnesses saw nothing of it, it is followed no longer.
     fn doubt(&mut self, id: PeerId, now: LocalTime) {
         let is_source = matches!(&self.role, Role::Following(following) if following.source() == id);
-        if is_source && self.is_outvoted(now) {
+        // One that is still where the published clock is has nothing to be outvoted for: it was known badly before.
+        let is_apart = self.peers.get(&id).and_then(|peer| peer.estimate(now)).is_none_or(|theirs| {
+            (theirs.ensemble_at(now) - self.published.line().ensemble_at(now)).abs() >= CONFIRMS
+        });
+        if is_source && is_apart && self.is_outvoted(now) {
             if let Some(peer) = self.peers.get_mut(&id) {
                 peer.ban(now, BANNED);
             }
@@ -180,7 +184,9 @@ impl Session {
                 let news = self.peers.iter().filter(|(id, peer)| is_told(id, peer));
                 let news = news.map(|(id, peer)| (*id, now - peer.claim(now).quiet));
                 let newest = news.reduce(|a, b| if a.1.is_before(b.1) { b } else { a });
-                next.via = newest.filter(|(_, news)| *news - last > NEWER).map(|(id, _)| id).or(via);
+                // Of one that is heard the last news is not known, for its heartbeats are none.
+                let newer = if is_heard { NEWER + NEWER } else { NEWER };
+                next.via = newest.filter(|(_, news)| *news - last > newer).map(|(id, _)| id).or(via);
                 // Now its news is ours.
                 if next.via != via {
                     next.fresh = newest.map_or(fresh, |(_, news)| news.later(fresh));
