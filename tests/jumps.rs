@@ -283,3 +283,73 @@ fn two_halves_of_one_session_that_were_set_apart_agree_in_the_end_and_keep_their
     assert!(ensemble.spread(&ALL) < 20e-6, "{}", ensemble.spread(&ALL));
     assert_eq!(ensemble.leaders().len(), 1);
 }
+
+/// Sets clocks, cuts links, stops and kills nodes, at random. Returns what was done, and what is wrong after it, if anything.
+fn play_at_random(seed: u64) -> (String, Option<String>) {
+    let mut random = Random(seed);
+    let lost = [0.0, 0.02, 0.2][seed as usize % 3];
+    let mut ensemble = settled(lossy(seed, lost));
+    let mut alive = ALL.to_vec();
+    let start: Vec<Seconds> = ALL.iter().map(|node| ensemble.room(*node)).collect();
+    let mut done = String::new();
+    for _ in 0..6 {
+        let node = alive[(random.unit() * alive.len() as f64) as usize];
+        let step = STEPS[(random.unit() * STEPS.len() as f64) as usize] * (0.8 + 0.4 * random.unit());
+        let what = random.unit();
+        done += &format!(" {:.2} s:", ensemble.now);
+        if what < 0.6 {
+            // The leader's more often than not.
+            let node = if what < 0.45 { ensemble.leaders().first().copied().unwrap_or(node) } else { node };
+            ensemble.set_wall(node, step);
+            done += &format!(" {node} is set by {step:.2} s;");
+        } else if what < 0.75 && alive.len() > 2 {
+            ensemble.kill(node);
+            alive.retain(|other| *other != node);
+            done += &format!(" {node} dies;");
+        } else if what < 0.9 {
+            ensemble.relink(cut(seed, move |from, to| from == node || to == node));
+            let next = ensemble.now + 3.0 * random.unit();
+            ensemble.run(next, 1.0, |_| {});
+            ensemble.relink(lossy(seed + 1, lost));
+            done += &format!(" {node} is cut off until {next:.2} s;");
+        } else {
+            ensemble.pause(node);
+            let next = ensemble.now + 3.0 * random.unit();
+            ensemble.run(next, 1.0, |_| {});
+            ensemble.resume(node);
+            done += &format!(" {node} stands still until {next:.2} s;");
+        }
+        let next = ensemble.now + 4.0 * random.unit() * random.unit();
+        let (_, moved) = watch_room(&mut ensemble, next, &alive);
+        if moved > 5e-3 {
+            return (done, Some(format!("room time moved by {moved} s")));
+        }
+    }
+    let next = ensemble.now + 15.0;
+    ensemble.run(next, 1.0, |_| {});
+    let wrong = if ensemble.leaders().len() != 1 {
+        Some(format!("{:?} lead", ensemble.leaders()))
+    } else if ensemble.spread(&alive) > 1e-3 {
+        Some(format!("apart by {} s", ensemble.spread(&alive)))
+    } else {
+        let moved = alive.iter().map(|node| (ensemble.room(*node) - start[*node]).abs()).fold(0.0, f64::max);
+        let is_unannounced = |node: &&usize| {
+            let jumps = ensemble.nodes[**node].jumps.iter().filter(|(at, _)| *at >= 60.0);
+            jumps.filter(|(_, jump)| !jump.is_announced && jump.by.as_secs_f64().abs() > 5e-3).count() > 0
+        };
+        let unannounced = alive.iter().find(is_unannounced);
+        match unannounced {
+            Some(node) => Some(format!("{node} jumped unannounced")),
+            None => (moved > 5e-3).then(|| format!("room time moved by {moved} s")),
+        }
+    };
+    (done, wrong)
+}
+
+#[test]
+fn whatever_else_happens_room_time_goes_on_and_all_agree_in_the_end() {
+    for seed in 0..60 {
+        let (done, wrong) = play_at_random(seed);
+        assert_eq!(wrong, None, "seed {seed}:{done}");
+    }
+}
