@@ -3,16 +3,18 @@
 //! | address | arguments |
 //! |---|---|
 //! | `/sync/ping` | standing, nonce `h` |
-//! | `/sync/pong` | standing, nonce `h`, received `h`, answered `h` (its local clock), then of the answer before this one: its nonce `h` and when it really left `h`, both 0 where that is not known |
-//! | `/sync/hello` | standing, count `h`, then pairs of node `h` and its `ip:port` `s` |
+//! | `/sync/pong` | standing, epochs, nonce `h`, received `h`, answered `h` (its local clock), then of the answer before this one: its nonce `h` and when it really left `h`, both 0 where that is not known |
+//! | `/sync/hello` | standing, epochs, count `h`, then pairs of node `h` and its `ip:port` `s` |
 //!
 //! Standing is: ensemble `s`, node `h`, its leader `h`, pinned `i`, session `h`, its age `h`, term `i`, followers of that
 //! leader `i`, how long ago its leader answered `h`, whether it gives its session up `i`, standard error `h`, hard
 //! bound `h`, epoch `i`, and the line from its local clock to room time: a local time `h`, the room time then `t`, the rate less one
-//! `d`; then how the ensemble's time is made of room time: how often it jumped `i`, the room time of the latest jump `t`, and
-//! how far it is ahead before that `h` and after it `h`. A jump is announced so, before it takes effect. Local times and spans
-//! are in ticks of 2^-32 s. With a key, the last argument is a blob of
+//! `d`. Local times and spans are in ticks of 2^-32 s. With a key, the last argument is a blob of
 //! 16 bytes that seals all bytes before it ([`Key`]).
+//!
+//! Epochs is how the ensemble's time is made of room time: how often it jumped `i`; if ever, how far it is ahead after that `h`; and for
+//! ten seconds the room time of the latest jump `t`, and how far it was ahead before that `h`. So a jump is announced before it
+//! takes effect. Who asks does not say it: nobody goes by that.
 //!
 //! Each is a packet of its own, never in a bundle: its stamps are of the packet. Not for: what follows from them (the
 //! session), nor `/sync/time`, which anybody may ask (`score`).
@@ -78,14 +80,26 @@ impl Membership {
                 let before = pong.before.map_or([0, 0], |before| [before.nonce, before.at.ticks()]);
                 let stamps = [pong.nonce, pong.received.ticks(), pong.answered.ticks()];
                 let own = stamps.into_iter().chain(before).map(|long| Arg::Long(long as i64));
-                osc::write(out, "/sync/pong", standing(&pong.standing).into_iter().chain(own).chain(seal))?;
+                osc::write(
+                    out,
+                    "/sync/pong",
+                    standing(&pong.standing).into_iter().chain(epochs(&pong.standing)).chain(own).chain(seal),
+                )?;
             }
             Message::Hello(hello) => {
                 let known: Vec<(PeerId, String)> =
                     hello.known.iter().map(|(id, at)| (*id, at.to_string())).collect();
                 let pairs = known.iter().flat_map(|(id, at)| [Arg::Long(id.0 as i64), at.as_str().into()]);
                 let own = std::iter::once(Arg::Long(hello.count as i64)).chain(pairs);
-                osc::write(out, "/sync/hello", standing(&hello.standing).into_iter().chain(own).chain(seal))?;
+                osc::write(
+                    out,
+                    "/sync/hello",
+                    standing(&hello.standing)
+                        .into_iter()
+                        .chain(epochs(&hello.standing))
+                        .chain(own)
+                        .chain(seal),
+                )?;
             }
         }
         if let Some(key) = &self.key {
@@ -117,8 +131,8 @@ impl Membership {
         }
     }
 
-    fn standing<'a>(&'a self, standing: &Standing) -> [Arg<'a>; 20] {
-        let (claim, line, epochs) = (&standing.claim, &standing.line, &standing.epochs);
+    fn standing<'a>(&'a self, standing: &Standing) -> [Arg<'a>; 16] {
+        let (claim, line) = (&standing.claim, &standing.line);
         [
             self.ensemble.as_str().into(),
             Arg::Long(standing.id.0 as i64),
@@ -136,19 +150,15 @@ impl Membership {
             Arg::Long(line.anchor().ticks() as i64),
             Arg::Time(line.ensemble_at(line.anchor()).bits()),
             Arg::Double(line.rate()),
-            Arg::Int(epochs.count() as i32),
-            Arg::Time(epochs.at().bits()),
-            Arg::Long(epochs.before().ticks()),
-            Arg::Long(epochs.after().ticks()),
         ]
     }
 }
 
 fn parse(address: &[u8], args: &mut Args<'_>) -> Option<Message> {
-    let standing = standing(args)?;
     match address {
-        b"/sync/ping" => Some(Message::Ping(Ping { standing, nonce: long(args)? as u64 })),
+        b"/sync/ping" => Some(Message::Ping(Ping { standing: standing(args)?, nonce: long(args)? as u64 })),
         b"/sync/pong" => {
+            let standing = with_epochs(args)?;
             let nonce = long(args)? as u64;
             let (received, answered) = (remote(args)?, remote(args)?);
             let before = match (long(args)?, remote(args)?) {
@@ -158,6 +168,7 @@ fn parse(address: &[u8], args: &mut Args<'_>) -> Option<Message> {
             Some(Message::Pong(Pong { standing, nonce, received, answered, before }))
         }
         b"/sync/hello" => {
+            let standing = with_epochs(args)?;
             let count = long(args)? as u64;
             let mut known = Vec::new();
             while args.next_tag() == Some(b'h') {
@@ -186,8 +197,32 @@ fn standing(args: &mut Args<'_>) -> Option<Standing> {
     let epoch = int(args)? as u32;
     let line = RemoteLine::new(remote(args)?, time(args)?).with_rate(rate(args)?);
     let line = line.with_error(sigma, bound).in_epoch(epoch);
-    let epochs = Epochs::new(int(args)? as u32, time(args)?, span(args)?, span(args)?);
-    Some(Standing { id, leader, claim, line, epochs })
+    Some(Standing { id, leader, claim, line, epochs: Epochs::default() })
+}
+
+/// What follows a standing, but in a question.
+fn epochs<'a>(standing: &Standing) -> impl Iterator<Item = Arg<'a>> + Clone + use<'a> {
+    let epochs = standing.epochs;
+    let latest = [Arg::Time(epochs.at().bits()), Arg::Long(epochs.before().ticks())];
+    let latest = latest.into_iter().filter(move |_| epochs.before() != epochs.after());
+    let ever = std::iter::once(Arg::Long(epochs.after().ticks())).chain(latest);
+    std::iter::once(Arg::Int(epochs.count() as i32)).chain(ever.filter(move |_| epochs.count() > 0))
+}
+
+fn with_epochs(args: &mut Args<'_>) -> Option<Standing> {
+    let standing = standing(args)?;
+    let count = int(args)? as u32;
+    let epochs = match count {
+        0 => Epochs::default(),
+        count => {
+            let after = span(args)?;
+            match args.next_tag() {
+                Some(b't') => Epochs::new(count, time(args)?, span(args)?, after),
+                _ => Epochs::settled(count, after),
+            }
+        }
+    };
+    Some(Standing { epochs, ..standing })
 }
 
 pub(crate) fn long(args: &mut Args<'_>) -> Option<i64> {
@@ -257,12 +292,15 @@ mod tests {
                     .with_rate(ticks as f64 * 1e-23)
                     .with_error(Span::from_ticks(ticks / 3).abs(), Span::from_ticks(ticks / 2).abs())
                     .in_epoch(epoch),
-                epochs: Epochs::new(
-                    term / 2,
-                    EnsembleTime::from_bits(id),
-                    Span::from_ticks(ticks / 5),
-                    Span::from_ticks(ticks / 7),
-                ),
+                epochs: match term % 3 {
+                    0 => Epochs::default(),
+                    1 => Epochs::settled(1 + term / 2, Span::from_ticks(ticks / 5)),
+                    _ => {
+                        let [before, after] = [5, 7].map(|part| Span::from_ticks(ticks / part));
+                        let at = EnsembleTime::from_bits(if before == after { 0 } else { id });
+                        Epochs::new(1 + term / 2, at, before, after)
+                    }
+                },
             },
         );
         let known = prop::collection::vec(any::<(u64, [u8; 4], u16)>(), 0..=MAX_KNOWN);
@@ -272,7 +310,11 @@ mod tests {
         let numbers = any::<(u64, u64, u64)>();
         (standing, numbers, before, known, 0..3).prop_map(|(standing, (a, b, c), before, known, kind)| {
             match kind {
-                0 => Message::Ping(Ping { standing, nonce: a }),
+                0 => {
+                    // Who asks does not say it.
+                    let standing = Standing { epochs: Epochs::default(), ..standing };
+                    Message::Ping(Ping { standing, nonce: a })
+                }
                 1 => {
                     let [received, answered] = [b, c].map(RemoteTime::from_ticks);
                     Message::Pong(Pong { standing, nonce: a, received, answered, before })

@@ -21,6 +21,9 @@ const USUAL_LEAD: Span = Span::from_secs(5);
 /// jump of less than twice that cannot be told from it.
 const JITTER: Span = Span::from_millis(5);
 
+/// So long after a jump it matters no more when it was, nor what was before: that need not be told [10 s].
+const SETTLED: Span = Span::from_secs(10);
+
 /// How far the ensemble's time is ahead of room time, before and after its latest jump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Epochs {
@@ -77,6 +80,17 @@ impl Epochs {
     pub fn is_to_come(&self, room: EnsembleTime) -> bool {
         // Before the first jump there is no instant of one.
         self.before != self.after && room.is_before(self.at)
+    }
+
+    /// After so many jumps, all of them long ago.
+    pub const fn settled(count: u32, ahead: Span) -> Epochs {
+        Epochs::new(count, EnsembleTime::from_bits(0), ahead, ahead)
+    }
+
+    /// What need be told of it at a room time.
+    pub fn told_at(self, room: EnsembleTime) -> Epochs {
+        let is_old = !self.is_to_come(room) && room - self.at > SETTLED;
+        if is_old { Epochs::settled(self.count, self.after) } else { self }
     }
 
     /// The same for a node whose room time is ahead by so much.
@@ -255,5 +269,17 @@ mod tests {
         // Two seconds after the first there is no reason to think of the time before it.
         let late = clock.read(room(12_600) + HALF, local(12_600), Some(HALF));
         assert_eq!(late, Span::from_secs(30));
+    }
+
+    #[test]
+    fn a_jump_of_long_ago_is_told_by_what_it_led_to_alone() {
+        let epochs = Epochs::default().jump(room(10_000), Span::from_secs(60));
+        for millis in [8_500, 10_000, 20_000] {
+            assert_eq!(epochs.told_at(room(millis)), epochs);
+        }
+        let told = epochs.told_at(room(20_001));
+        assert_eq!(told, Epochs::settled(1, Span::from_secs(60)));
+        assert_eq!(told.ahead_at(room(20_001)), epochs.ahead_at(room(20_001)));
+        assert!(!told.is_to_come(room(20_001)));
     }
 }

@@ -417,7 +417,7 @@ impl Session {
             leader: self.leader(),
             claim: self.claim(now),
             line: line.to_remote(),
-            epochs: self.jumps.latest(),
+            epochs: self.jumps.latest().told_at(self.published.line().ensemble_at(now)),
         }
     }
 

@@ -77,8 +77,9 @@ impl RouterClock {
     /// The answer, if it leaves now.
     pub(super) fn answer(&self, asked: Asked, now: LocalTime) -> Result<Vec<u8>, osc::WriteError> {
         let claim = Claim { session: self.session, age: now - self.born, ..Claim::default() };
-        let (line, epochs) = (self.timescale.estimate().to_remote(), self.timescale.epochs());
-        let standing = Standing { id: self.id, leader: self.id, claim, line, epochs };
+        let (line, epochs) = (self.timescale.estimate(), self.timescale.epochs());
+        let epochs = epochs.told_at(line.ensemble_at(now));
+        let standing = Standing { id: self.id, leader: self.id, claim, line: line.to_remote(), epochs };
         // Of a stream nobody tells when a packet of it really left.
         let (received, answered, before) = (asked.received.to_remote(), now.to_remote(), None);
         let pong = Pong { standing, nonce: asked.nonce, received, answered, before };

@@ -118,7 +118,7 @@ impl Session {
         let Some(theirs) = peer.estimate(now).map(|line| line.ensemble_at(now)) else { return };
         let told = match peer.standing.epochs {
             told if told.is_to_come(theirs) && told.at() - theirs > LATEST => {
-                Epochs::new(told.count(), told.at(), told.before(), told.before())
+                Epochs::settled(told.count(), told.before())
             }
             told => told,
         };
@@ -152,7 +152,10 @@ impl Session {
         }
         let old = std::mem::replace(&mut self.jumps.ahead, ahead);
         self.jumps.count += 1;
-        let (by, epoch, at) = (ahead - old, self.estimate().epoch, self.jumps.latest.at() + old);
+        let latest = self.jumps.latest;
+        // Of one that was long ago it is not told when it was.
+        let at = if latest.before() == latest.after() { room } else { latest.at() };
+        let (by, epoch, at) = (ahead - old, self.estimate().epoch, at + old);
         Some(Jump { by, epoch, at, is_announced: true })
     }
 
