@@ -12,8 +12,9 @@ use super::{FORGET, GONE, LEASE, LOOK, READY, READY_AFTER, Role, SUCCESSORS, Ses
 use crate::{FollowWall, LocalTime, Span, Timescale, WallAnchor};
 use std::net::SocketAddr;
 
-/// How much later each further successor acts, so that the first is heard before.
-const STAGGER: Span = Span::from_millis(400);
+/// How much later each further successor acts, so that the first is heard before: more than a heartbeat, by which two followers' last
+/// news of a leader may differ [600 ms].
+const STAGGER: Span = Span::from_millis(600);
 /// So long after a hello the same may come on other ways: Wi-Fi holds back what is said to all.
 const COPIES: Span = Span::from_secs(1);
 /// So long a leader that was heard is waited for, before its session is joined through a follower that has answered: longer than it takes a
