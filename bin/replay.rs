@@ -9,11 +9,13 @@ use downbeat_sync::{Estimator, Exchange, LocalTime, MaxDrift, RateBelief, Remote
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Write};
 
-/// Ticks of 2^-32 s.
-const TICKS_PER_SEC: u128 = 1 << 32;
-/// Stamps further apart than this make no sense of a trace: from 2^31 s (68 years) on, a difference would come out with the
-/// wrong sign. A clock that counts since its host started, against Unix time, is nearer than that.
+/// Stamps of one clock further apart than this make no sense of a trace: from 2^31 s (68 years) on, a difference would come out
+/// with the wrong sign. How far apart the two clocks are does not matter.
 const APART: i128 = 2_140_000_000 << 32;
+/// No clock counts further from its zero than this (s).
+const FARTHEST: i128 = 1_000_000_000_000;
+/// Decimals of a second that count: of a tick, a ten thousandth.
+const DECIMALS: i32 = 14;
 /// Columns of a trace, in the order of its header.
 const STAMPS: [&str; 4] = ["t1", "t2", "t3", "t4"];
 
@@ -37,24 +39,74 @@ pub(crate) fn run(args: ReplayArgs) -> anyhow::Result<()> {
 }
 
 fn replay(mut trace: impl BufRead, mut out: impl Write, drift: MaxDrift) -> anyhow::Result<()> {
+    let mut rows = read(&mut trace)?;
+    // By when the answer came back: a log may have been written by several hands.
+    rows.sort_by_key(|row| row.stamps[3]);
+    writeln!(out, "t4,offset,drift_ppm,sigma,bound")?;
+    let Some([here, there, ..]) = rows.first().map(|row| row.stamps) else {
+        out.flush()?;
+        return Ok(());
+    };
+    let mut estimator = Estimator::new(RateBelief::default()).within(drift);
+    let mut printed = Vec::new();
+    for row in &rows {
+        let [asked, received, answered, returned] = row.stamps;
+        let local = |stamp: i128| LocalTime::from_ticks((stamp - here) as u64);
+        let remote = |stamp: i128| RemoteTime::from_ticks((stamp - there) as u64);
+        let now = local(returned);
+        estimator.take(&Exchange {
+            asked: local(asked),
+            received: remote(received),
+            answered: remote(answered),
+            returned: now,
+        });
+        if let Some(estimate) = estimator.estimate(now) {
+            let since = i128::from(estimate.remote_at(now).ticks().wrapping_sub(now.ticks()) as i64);
+            printed.clear();
+            printed.extend_from_slice(row.returned.as_bytes());
+            printed.push(b',');
+            put(&mut printed, nanos(since + there - here), 9);
+            printed.push(b',');
+            put(&mut printed, (estimate.rate() * 1e10).round() as i128, 4);
+            for error in [estimate.sigma, estimate.bound] {
+                printed.push(b',');
+                match error {
+                    Span::MAX => printed.extend_from_slice(b"inf"),
+                    error => put(&mut printed, nanos(error.ticks().into()), 9),
+                }
+            }
+            printed.push(b'\n');
+            out.write_all(&printed)?;
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// A line of a trace.
+struct Row {
+    /// Ticks of 2^-32 s since their clock's zero.
+    stamps: [i128; 4],
+    /// The last of them, as it is written.
+    returned: String,
+}
+
+fn read(mut trace: impl BufRead) -> anyhow::Result<Vec<Row>> {
     let mut line = String::new();
     trace.read_line(&mut line)?;
-    let header: Vec<&str> = line.trim().split(',').map(str::trim).collect();
+    let header: Vec<&str> = line.trim_start_matches('\u{feff}').trim().split(',').map(str::trim).collect();
     let columns = STAMPS.map(|stamp| header.iter().position(|name| *name == stamp));
     let [Some(t1), Some(t2), Some(t3), Some(t4)] = columns else {
         bail!("line 1: the header names no columns t1,t2,t3,t4");
     };
     let columns = [t1, t2, t3, t4];
-    writeln!(out, "t4,offset,drift_ppm,sigma,bound")?;
-    let mut estimator = Estimator::new(RateBelief::default()).within(drift);
-    let mut number = 1;
+    let (mut number, mut rows) = (1, Vec::new());
     let mut first = None;
-    let mut printed = Vec::new();
     loop {
         line.clear();
         number += 1;
         if trace.read_line(&mut line)? == 0 {
-            break;
+            return Ok(rows);
         }
         if line.trim().is_empty() {
             continue;
@@ -66,40 +118,16 @@ fn replay(mut trace: impl BufRead, mut out: impl Write, drift: MaxDrift) -> anyh
             ticks(cell).with_context(|| format!("line {number}: {cell:?} is not a time in seconds"))
         };
         let stamps = [stamp(0)?, stamp(1)?, stamp(2)?, stamp(3)?];
-        let first = *first.get_or_insert(stamps);
-        if are_far_apart(stamps.into_iter().chain(first)) {
-            bail!(
-                "line {number}: its stamps are more than 67 years from each other, or from those of the first line"
-            );
-        }
+        let [here, there] = *first.get_or_insert([stamps[0], stamps[1]]);
+        let is_far = |stamp: i128, zero: i128| (stamp - zero).abs() > APART / 2;
         let [asked, received, answered, returned] = stamps;
-        let exchange = Exchange {
-            asked: LocalTime::from_ticks(asked),
-            received: RemoteTime::from_ticks(received),
-            answered: RemoteTime::from_ticks(answered),
-            returned: LocalTime::from_ticks(returned),
-        };
-        estimator.take(&exchange);
-        let now = exchange.returned;
-        if let Some(estimate) = estimator.estimate(now) {
-            let offset = Span::from_ticks(estimate.remote_at(now).ticks().wrapping_sub(now.ticks()) as i64);
-            printed.clear();
-            printed.extend_from_slice(cells[3].unwrap_or_default().as_bytes());
-            for (value, decimals) in [
-                (nanos(offset), 9),
-                ((estimate.rate() * 1e10).round() as i64, 4),
-                (nanos(estimate.sigma), 9),
-                (nanos(estimate.bound), 9),
-            ] {
-                printed.push(b',');
-                put(&mut printed, value, decimals);
-            }
-            printed.push(b'\n');
-            out.write_all(&printed)?;
+        if [asked, returned].into_iter().any(|stamp| is_far(stamp, here))
+            || [received, answered].into_iter().any(|stamp| is_far(stamp, there))
+        {
+            bail!("line {number}: a clock is more than 33 years from what it was in the first line");
         }
+        rows.push(Row { stamps, returned: cells[3].unwrap_or_default().to_owned() });
     }
-    out.flush()?;
-    Ok(())
 }
 
 /// What stands in those columns of a line.
@@ -115,16 +143,15 @@ fn cells(line: &str, columns: [usize; 4]) -> [Option<&str>; 4] {
     found
 }
 
-/// To the nearest nanosecond; a span is at most 2^31 s.
-fn nanos(span: Span) -> i64 {
-    let ticks = i128::from(span.ticks());
-    let nanos = ((ticks.abs() * 1_000_000_000 + (1 << 31)) >> 32) as i64;
+/// Ticks to the nearest nanosecond.
+fn nanos(ticks: i128) -> i128 {
+    let nanos = (ticks.abs() * 1_000_000_000 + (1 << 31)) >> 32;
     if ticks < 0 { -nanos } else { nanos }
 }
 
 /// Appends a number of so many decimals, which is given in units of the last one: several times faster than printing a float.
-fn put(text: &mut Vec<u8>, value: i64, decimals: usize) {
-    let mut digits = [b'0'; 24];
+fn put(text: &mut Vec<u8>, value: i128, decimals: usize) {
+    let mut digits = [b'0'; 40];
     let mut begin = digits.len();
     let mut rest = value.unsigned_abs();
     while rest > 0 || digits.len() - begin <= decimals {
@@ -141,30 +168,43 @@ fn put(text: &mut Vec<u8>, value: i64, decimals: usize) {
     text.extend_from_slice(fraction);
 }
 
-/// Whether a difference of any two stamps, in ticks, is beyond what the estimator can tell.
-fn are_far_apart(stamps: impl Iterator<Item = u64> + Clone) -> bool {
-    let [earliest, latest] = [stamps.clone().min(), stamps.max()].map(|stamp| i128::from(stamp.unwrap_or(0)));
-    latest - earliest > APART
-}
-
-/// Seconds with any number of decimals as ticks, exactly: an `f64` of today's Unix time is 200 ns coarse.
-fn ticks(text: &str) -> Option<u64> {
-    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+/// Seconds as a program writes them, with any number of decimals and an exponent if need be, as ticks: an `f64` of today's Unix
+/// time would be 200 ns coarse.
+fn ticks(text: &str) -> Option<i128> {
+    let (sign, text) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (number, exponent) = match text.split_once(['e', 'E']) {
+        Some((number, exponent)) => (number, exponent.parse::<i32>().ok().filter(|e| e.abs() < 100)?),
+        None => (text, 0),
+    };
+    let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
     let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || !is_number(whole) || !is_number(decimals) {
+    if (whole.is_empty() && decimals.is_empty()) || !is_number(whole) || !is_number(decimals) {
         return None;
     }
-    let decimals = &decimals[..decimals.len().min(18)];
-    let secs = whole.parse::<u64>().ok().filter(|secs| *secs < 1 << 32)?;
-    if decimals.len() <= 9 {
-        // In the width of the processor, which is most of the time it takes to read a long trace.
-        let fraction = if decimals.is_empty() { 0 } else { decimals.parse::<u64>().ok()? };
-        let scale = 10u64.pow(decimals.len() as u32);
-        return Some((secs << 32).wrapping_add(((fraction << 32) + scale / 2) / scale));
+    // Units of the last decimal that counts; what is smaller decides nothing.
+    let (mut value, mut place) = (0i128, exponent + whole.len() as i32);
+    for digit in whole.bytes().chain(decimals.bytes()) {
+        place -= 1;
+        if place < -DECIMALS {
+            break;
+        }
+        value = value.checked_mul(10)?.checked_add(i128::from(digit - b'0'))?;
+        if value > FARTHEST * 10i128.pow(DECIMALS as u32) {
+            return None;
+        }
     }
-    let fraction = decimals.parse::<u128>().ok()?;
-    let scale = 10u128.pow(decimals.len() as u32);
-    Some((secs << 32).wrapping_add(((fraction * TICKS_PER_SEC + scale / 2) / scale) as u64))
+    let place = if place < -DECIMALS { -DECIMALS } else { place };
+    let ticks = if place > 0 {
+        let secs = if value == 0 { 0 } else { value.checked_mul(10i128.checked_pow(place as u32)?)? };
+        (secs <= FARTHEST).then_some(secs << 32)?
+    } else {
+        let scale = 10i128.pow(place.unsigned_abs());
+        (value / scale <= FARTHEST).then(|| ((value << 32) + scale / 2) / scale)?
+    };
+    Some(sign * ticks)
 }
 
 #[cfg(test)]
@@ -180,8 +220,15 @@ mod tests {
     #[test]
     fn a_time_is_exact_to_a_tick() {
         assert_eq!(ticks("0.5"), Some(1 << 31));
+        assert_eq!(ticks("-0.5"), Some(-(1 << 31)));
+        for (text, secs) in
+            [("1e3", 1_000), ("+2", 2), ("-1", -1), ("12.5E-1e", 0), ("3900000000", 3_900_000_000)]
+        {
+            assert_eq!(ticks(text), (!text.ends_with('e')).then_some(secs << 32), "{text}");
+        }
+        assert_eq!((ticks("125e-2"), ticks(".25")), (Some(5 << 30), Some(1 << 30)));
         assert_eq!(ticks("1700000000.000000000232830643653869628906"), Some((1_700_000_000 << 32) + 1));
-        for wrong in ["", ".5", "-1", "1e3", "nan", "4294967296", "1.2.3"] {
+        for wrong in ["", ".", "-", "e3", "1e", "--1", "nan", "inf", "1e13", "1e99", "0x5", "1.2.3"] {
             assert_eq!(ticks(wrong), None, "{wrong}");
         }
     }
@@ -197,7 +244,7 @@ mod tests {
             (Span::from_ticks(i64::MIN), "-2147483648.000000000"),
         ] {
             let mut printed = Vec::new();
-            put(&mut printed, nanos(span), 9);
+            put(&mut printed, nanos(span.ticks().into()), 9);
             assert_eq!(String::from_utf8_lossy(&printed), text);
         }
     }
@@ -222,20 +269,36 @@ mod tests {
     }
 
     #[test]
-    fn stamps_of_which_a_difference_would_wrap_are_refused_with_their_line() {
-        // A host that has just started asks one that has Unix time in 2030.
-        let good = "100.0,1900000000.0001,1900000000.0001,100.0002";
-        let out = replayed(&format!("t1,t2,t3,t4\n{good}\n")).expect("it is a trace");
-        assert!(out.contains("100.0002,1899999900.00000"), "{out}");
-        // NTP's seconds since 1900; a stamp of another clock; a clock that was set by 70 years on its way.
-        for wrong in [
-            "100.0,3900000000.0,3900000000.0,100.1",
-            "100.0,600.0,600.0,4000000000.0",
-            "2200000000.0,2200000500.0,2200000500.0,2200000000.1",
-        ] {
-            let trace = format!("t1,t2,t3,t4\n100.0,600.0,600.0,100.1\n\n{wrong}\n");
-            let why = replayed(&trace).expect_err("it makes no sense");
-            assert!(why.contains("line 4") && why.contains("67 years"), "{wrong}: {why}");
+    fn a_clock_may_count_from_anywhere_and_rows_may_be_out_of_order() {
+        // NTP's seconds; before zero; across 2^32; as far apart as clocks can be; with a mark that some editors write.
+        for (here, there) in
+            [(100, 3_900_000_000i64), (-50, 600), (4_294_967_290, 600), (-2_000_000_000, 9_000_000_000)]
+        {
+            let row =
+                |n: i64| format!("{}.5,{}.5001,{}.5001,{}.5002\n", here + n, there + n, there + n, here + n);
+            // Before zero, decimals count the other way: so whole seconds there.
+            let row = |n: i64| {
+                if here + n < 0 { row(n).replace(".5,", ".0,").replace(".5002", "") } else { row(n) }
+            };
+            let trace = format!("\u{feff}t1,t2,t3,t4\n{}{}{}", row(2), row(60), row(61));
+            let out = replayed(&trace).expect("it is a trace");
+            let lines: Vec<&str> = out.lines().collect();
+            assert_eq!(lines.len(), 4, "{out}");
+            let offset: f64 =
+                lines[1].split(',').nth(1).expect("it has an offset").parse().expect("a number");
+            assert!((offset - (there - here) as f64).abs() < 1.0, "{out}");
         }
+        let rows = ["101.0,601.0001,601.0001,101.0002", "100.0,600.0001,600.0001,1.000002e2"];
+        let out = replayed(&format!("t1,t2,t3,t4\n{}\n{}\n", rows[0], rows[1])).expect("it is a trace");
+        let times: Vec<&str> = out.lines().skip(1).filter_map(|line| line.split(',').next()).collect();
+        assert_eq!(times, ["1.000002e2", "101.0002"]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_by_decades_is_refused_with_its_line() {
+        let why =
+            replayed("t1,t2,t3,t4\n100,600,600,100.1\n\n2200000000,2200000500,2200000500,2200000000.1\n");
+        let why = why.expect_err("it makes no sense");
+        assert!(why.contains("line 4") && why.contains("33 years"), "{why}");
     }
 }

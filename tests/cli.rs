@@ -62,6 +62,28 @@ fn what_fails_ends_with_1_and_says_why() {
 }
 
 #[test]
+fn a_trace_may_have_every_time_that_a_clock_may() {
+    let lab = Lab::new();
+    // Microseconds of NTP time against a host that has just started; rows out of order; a byte-order mark.
+    lab.write(
+        "trace.csv",
+        "\u{feff}t1,t2,t3,t4\n1e1,3900000010.00025,3900000010.00027,10.00052\n-2,3899999998.00025,3899999998.00027,-1.99948\n+2,3900000002.00025,3900000002.00027,2.00052\n"
+            .as_bytes(),
+    );
+    let out = lab.ok(["sync", "replay", "trace.csv"]);
+    let rows: Vec<Vec<&str>> = out.lines().map(|line| line.split(',').collect()).collect();
+    let times: Vec<&str> = rows.iter().map(|row| row[0]).collect();
+    assert_eq!(times, ["t4", "-1.99948", "2.00052", "10.00052"], "{out}");
+    for row in &rows[1..] {
+        assert!(row[1].starts_with("3900000000.000") || row[1].starts_with("3899999999.999"), "{out}");
+    }
+    // A bound that assumes better crystals is a tighter one.
+    let bound = |out: &str| out.lines().last().and_then(|row| row.rsplit(',').next()?.parse::<f64>().ok());
+    let tighter = lab.ok(["sync", "replay", "trace.csv", "--max-drift", "2ppm"]);
+    assert!(bound(&tighter) < bound(&out), "{tighter}");
+}
+
+#[test]
 fn nobody_reading_is_no_reason_to_fail() {
     let lab = Lab::new();
     let nowhere = || std::io::pipe().expect("the system gives a pipe").1;

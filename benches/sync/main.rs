@@ -56,6 +56,11 @@ fn main() {
     );
 }
 
+/// Whether the others are left out, to save time: with `OURS` in the environment.
+fn ours_only() -> bool {
+    std::env::var_os("OURS").is_some()
+}
+
 /// Every contestant on every network.
 fn against_the_field(seeds: u64, missed: &mut Vec<String>) {
     let mut table = Table::new(&[
@@ -79,8 +84,9 @@ fn against_the_field(seeds: u64, missed: &mut Vec<String>) {
         "% > bound",
         "bound",
     ]);
-    for profile in Profile::ALL {
-        for entry in std::iter::once(&OURS).chain(&FIELD) {
+    let only = std::env::var("KIND").unwrap_or_default();
+    for profile in Profile::ALL.into_iter().filter(|profile| profile.name().contains(&only)) {
+        for entry in std::iter::once(&OURS).chain(&FIELD).take(if ours_only() { 1 } else { usize::MAX }) {
             let run = |scenario: Scenario| Scenario { seeds, ..scenario.on(profile) }.run(entry);
             let steady = run(Scenario::DEFAULT);
             let (step, hole) = (run(Scenario::STEP), run(Scenario::HOLE));
@@ -116,7 +122,7 @@ fn of_all_kinds(seeds: u64, missed: &mut Vec<String>) {
     let mut table = Table::new(&head);
     let only = std::env::var("KIND").unwrap_or_default();
     for kind in KINDS.iter().filter(|kind| kind.scenario.name.contains(&only)) {
-        let entries = if only.is_empty() { &field[..] } else { &field[..1] };
+        let entries = if ours_only() { &field[..1] } else { &field[..] };
         let scenario = Scenario { seeds, ..kind.scenario };
         let all = scenario.run_all(entries);
         let (f, name) = (all[0], scenario.name);
@@ -189,7 +195,8 @@ fn under_attack(seeds: u64, missed: &mut Vec<String>) {
         "false steps",
     ]);
     for profile in Profile::ALL {
-        for entry in std::iter::once(&OURS).chain(&FIELD[..3]) {
+        for entry in std::iter::once(&OURS).chain(&FIELD[..3]).take(if ours_only() { 1 } else { usize::MAX })
+        {
             let f = Scenario { seeds, ..Scenario::HOSTILE.on(profile) }.run(entry);
             let name = format!("{}, {}", profile.name(), entry.name);
             let cells = [

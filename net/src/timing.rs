@@ -357,6 +357,29 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_runs_by_a_thousandth_too_fast_is_not_believed() {
+        let told = |rate: f64| {
+            let ping = Message::Ping(Ping {
+                standing: Standing {
+                    id: PeerId(1),
+                    leader: PeerId(2),
+                    claim: Claim { priority: 0, session: 3, age: Span::ZERO, term: 0, followers: 0 },
+                    line: RemoteLine::new(RemoteTime::from_ticks(9), EnsembleTime::from_bits(8))
+                        .with_rate(rate),
+                },
+                nonce: 5,
+            });
+            let mut packet = Vec::new();
+            membership(None).write(&mut packet, &ping).expect("it can be written");
+            membership(None).read(&packet)
+        };
+        for rate in [1e-3, -1e-3, 0.5, f64::NAN, f64::INFINITY] {
+            assert_eq!(told(rate), Err(TimingError::Malformed), "{rate}");
+        }
+        assert!(told(0.999e-3).is_ok() && told(-0.999e-3).is_ok());
+    }
+
+    #[test]
     fn strangers_and_those_without_the_key_are_told_apart() {
         let ping = Message::Ping(Ping {
             standing: Standing {

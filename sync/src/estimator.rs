@@ -29,6 +29,14 @@ use watch::{News, Watch};
 
 /// How long stamps count.
 const WINDOW: Seconds = 128.0;
+/// But the last so many of each direction longer, up to so long, while the drift's change does not shift the offset by more than
+/// this part of the stamps' mean deviation.
+const ENOUGH: usize = 48;
+const LONGEST: Seconds = 512.0;
+const CALM_PART: f64 = 0.1;
+/// Of a direction with fewer stamps the edge is where it was against the other.
+const THIN: usize = 3;
+const GROWN_TOGETHER: usize = 12;
 /// Stamps of each direction in the window, at most: 4 a second, and the first dense ones.
 const STAMPS: usize = 640;
 /// A fit for every so many-th part of what the window holds, so that a full one costs no more than a young one. A third more
@@ -338,6 +346,19 @@ impl Estimator {
         }
     }
 
+    /// How long stamps count: longer where they are few, as long as the unknown change of the drift is less than what few stamps
+    /// leave unknown.
+    fn window(&self, now: Seconds) -> Seconds {
+        let Some(line) = &self.line else { return WINDOW };
+        let needed = self.clouds.iter().map(|cloud| {
+            let first = cloud.x.len().saturating_sub(ENOUGH);
+            cloud.x.get(first).map_or(0.0, |first| now - first)
+        });
+        let noise = line.deviation(0).min(line.deviation(1));
+        let most = (CALM_PART * noise / line::JERK).cbrt().clamp(WINDOW, LONGEST);
+        needed.fold(0.0, f64::max).clamp(WINDOW, most)
+    }
+
     /// The crystals run at other rates now: what is old fits no more.
     fn bent(&mut self, line: &Line) {
         for cloud in &mut self.clouds {
@@ -383,7 +404,7 @@ impl Estimator {
     }
 
     fn fit(&mut self, now: Seconds) {
-        let begin = now - WINDOW;
+        let begin = now - self.window(now);
         if self.watch.is_queued()
             && self.clouds.iter().all(|cloud| cloud.x.last().is_none_or(|last| *last < begin))
         {
@@ -393,7 +414,8 @@ impl Estimator {
         for cloud in &mut self.clouds {
             cloud.forget(begin);
         }
-        self.ladder.hold_width(self.watch.is_queued());
+        let is_thin = self.count() >= GROWN_TOGETHER && self.clouds.iter().any(|cloud| cloud.x.len() < THIN);
+        self.ladder.hold_width(self.watch.is_queued() || is_thin);
         let span = self.span();
         if self.fresh == AFTER_GAP && span > 0.5 * WINDOW {
             // A full window needs no belief.
@@ -413,6 +435,9 @@ impl Estimator {
                 self.doubted += 1;
                 line = self.ladder.fit(&line, &self.clouds, &self.belief, span);
             }
+        }
+        if !line.is_finite() {
+            return;
         }
         self.line = Some(line);
         self.next_fit = now + (span / FITS_PER_WINDOW).min(WINDOW / FITS_PER_WINDOW);
@@ -439,7 +464,7 @@ impl Estimator {
             let window = self.clouds[side].limits(line, side).into_iter();
             window.chain(self.gate.limits(line, side)).fold(f64::INFINITY, f64::min)
         });
-        least[0] + least[1] < -slack
+        least[0] + least[1] < -slack - 2.0 * self.limits.grain()
     }
 
     /// Takes wrong stamps out of clouds that are too young for the gate to know them. Says whether there were any.

@@ -116,6 +116,20 @@ mod tests {
     }
 
     #[test]
+    fn while_it_bends_it_says_how_far_it_has_to_go() {
+        let (mut steering, mut target) = (Steering::new(line(0, 0.0)), line(400, 30.0));
+        (target.sigma, target.bound) = (Span::from_micros(2), Span::from_micros(5));
+        for tenth in 0..100 {
+            let now = at(f64::from(tenth) * 0.1);
+            steering.follow(&target, now);
+            let behind = (target.ensemble_at(now) - steering.line().ensemble_at(now)).abs();
+            let published = steering.line();
+            assert!(published.sigma >= behind + target.sigma - Span::from_ticks(2));
+            assert!(published.bound >= behind + target.bound - Span::from_ticks(2));
+        }
+    }
+
+    #[test]
     fn a_large_error_is_one_jump_unless_the_estimate_is_not_sure_of_it() {
         let mut steering = Steering::new(line(0, 0.0));
         let mut target = line(2_000, 0.0);

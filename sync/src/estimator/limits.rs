@@ -206,6 +206,18 @@ mod tests {
     }
 
     #[test]
+    fn coarse_stamps_leave_as_much_open_as_their_grain() {
+        // Either clock may count in milliseconds; rounded down, either limit may be wrong by nearly one.
+        for coarse in [0, 1] {
+            let mut limits = fine(MaxDrift::default());
+            limits.grains[coarse] = Grain { first: Some(0), place: 3 };
+            limits.take(&stamps(10.0, 2e-3, 1e-3, 0.0));
+            let [above, below] = limits.at(10.003);
+            assert!(above >= 3e-3 && below >= 2e-3 && above < 3.1e-3, "{above} {below}");
+        }
+    }
+
+    #[test]
     fn a_contradiction_ends_what_came_before() {
         let mut limits = fine(MaxDrift::default());
         limits.take(&stamps(10.0, 1e-3, 1e-3, 0.0));

@@ -34,7 +34,7 @@ const SETTLED: f64 = 1e-2;
 const DEVIATION_MIN: Seconds = 1e-7;
 /// What unmodelled change of the curvature shifts the offset by, for a window of length w: this times w³ [1/s²]. The
 /// oscillator of the lab's profiles, 0.5 ppm in and out over ten minutes, would be at 5e-11 / 120.
-const JERK: f64 = 5e-11 / 120.0;
+pub(super) const JERK: f64 = 5e-11 / 120.0;
 /// The finest a stamp can be told (s).
 pub(super) const RESOLUTION: Seconds = 1e-7;
 /// How the sandwich's variance is widened for few stamps at the edge: by 1 + 45 / n². Found in the lab: less, and
@@ -187,6 +187,11 @@ impl Line {
         let shift = slope * s + curve * s * s;
         let at = [forward + shift, backward - shift, slope + 2.0 * curve * s, curve];
         Line { now, at, ..*self }
+    }
+
+    /// Whether it is a line at all: too few stamps may leave it open.
+    pub(super) fn is_finite(&self) -> bool {
+        self.at.iter().all(|part| part.is_finite()) && self.variance.is_finite()
     }
 
     /// The offset now (s).

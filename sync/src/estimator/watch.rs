@@ -27,7 +27,8 @@ const LOOKS: f64 = 48.0;
 /// Out of the calm is what is further from its mean than so many mean deviations, and than so much (s).
 const QUEUED: f64 = 8.0;
 const QUEUED_MIN: Seconds = 30e-6;
-const BENT: f64 = 10.0;
+const SLOW: f64 = 4.0;
+const BENT: f64 = 7.0;
 const BENT_MIN: Seconds = 6e-6;
 /// A single look counts in the mean deviation as no more than so many of it.
 const BOUNDED: f64 = 4.0;
@@ -41,7 +42,11 @@ const OTHER: f64 = 0.35;
 const OTHER_DEVIATIONS: f64 = 3.0;
 /// If both ways are late for so long, or nothing is fit to be used, the network is another one now (s).
 const ACCEPTED: Seconds = 30.0;
-const STARVED: Seconds = 90.0;
+const STARVED: Seconds = 300.0;
+/// Against a line that did not follow, both ways' least stamps are late by the excess together: by no less than this part.
+const FITTED: f64 = 0.5;
+/// The tilt of the last exchanges lags behind what the line is off by: so many times it, beyond its deviation, may be that.
+const WAVERS: f64 = 1.5;
 
 /// What is new.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,7 +89,10 @@ impl Calm {
 struct Queue {
     /// Which way; `None` if nobody can tell.
     side: Option<usize>,
-    since: Seconds,
+    /// Since when nobody can tell.
+    open: Seconds,
+    /// What began it.
+    limit: Seconds,
     /// How much longer the fastest of the last exchanges took than in the calm.
     excess: Seconds,
     /// When a stamp was last fit to be used.
@@ -99,9 +107,11 @@ pub(super) struct Watch {
     trips: Calm,
     /// By how much the two ways' least stamps are off, one up and the other down.
     tilts: Calm,
-    /// That, now.
-    tilt: Seconds,
+    /// What the line may be off by, beyond its own error.
+    misfit: Seconds,
     queue: Option<Queue>,
+    /// Since when round trips are long, and neither way has left its edge.
+    followed: Option<Seconds>,
 }
 
 impl Watch {
@@ -120,26 +130,57 @@ impl Watch {
         let trip = least(&|stamps| stamps.y[0] + stamps.y[1]);
         let low = [0, 1].map(|side| least(&|stamps| line.residual(side, stamps.x[side], stamps.y[side])));
         let excess = trip - self.trips.mean;
+        let tilt = 0.5 * (low[0] - low[1]);
+        let tilted = tilt - self.tilts.mean;
+        let is_tilted = self.tilts.is_known() && tilted.abs() > (BENT * self.tilts.deviation).max(BENT_MIN);
+        // A queue on one way is twice what it tilts the line by.
+        let is_slow =
+            self.trips.is_known() && is_tilted && excess > tilted.abs().max(SLOW * self.trips.deviation);
         let limit = (QUEUED * self.trips.deviation).max(QUEUED_MIN);
-        let is_queue =
-            self.trips.is_known() && excess > if self.queue.is_some() { OVER * limit } else { limit };
+        let is_queue = match &self.queue {
+            Some(queue) => excess > OVER * queue.limit,
+            None => self.trips.is_known() && (excess > limit || is_slow),
+        };
         if !is_queue {
             self.queue = None;
+            self.followed = None;
+            self.misfit = WAVERS * (tilted.abs() - self.tilts.deviation).max(0.0);
+            if is_tilted && excess < 0.5 * tilted.abs() {
+                self.last.clear();
+                return News::Bent;
+            }
             self.trips.learn(trip, since);
-            return self.look_for_a_bend(low, since);
+            self.tilts.learn(tilt, since);
+            return News::None;
         }
-        self.tilt = 0.0;
+        if self.queue.is_none() && low[0] + low[1] < FITTED * excess {
+            // Neither way has left its edge by itself: chance, or a queue that grew so slowly that the line has followed. Then what
+            // is known of the calm is of another network.
+            let began = *self.followed.get_or_insert(now);
+            if now - began > ACCEPTED {
+                self.trips = Calm { mean: trip, ..self.trips };
+            }
+            return News::None;
+        }
+        self.followed = None;
         let late = usize::from(low[1] > low[0]);
         let side = (low[1 - late] < OTHER * excess).then_some(late);
         let before = self.queue;
-        let began = Queue { side, since: now, excess, fed: now };
+        let began = Queue { side, open: now, limit: limit.min(excess), excess, fed: now };
         let queue = self.queue.get_or_insert(began);
         queue.excess = excess;
         // Whose it is stays so while it lasts, unless that is contradicted.
         if side.is_some() || queue.side.is_some_and(|side| low[1 - side] > excess) {
             queue.side = side;
         }
-        let is_accepted = queue.side.is_none() && now - queue.since > ACCEPTED;
+        if queue.side.is_some() {
+            queue.open = now;
+        }
+        self.misfit = match queue.side {
+            Some(side) => low[1 - side].abs(),
+            None => 0.5 * excess,
+        };
+        let is_accepted = queue.side.is_none() && now - queue.open > ACCEPTED;
         if is_accepted || now - queue.fed > STARVED {
             self.trips = Calm { mean: trip, ..self.trips };
             self.queue = None;
@@ -150,19 +191,6 @@ impl Watch {
             Some(side) => News::Queue { side, since: self.last[0].x[side], late: LATE * excess },
             None => News::None,
         }
-    }
-
-    fn look_for_a_bend(&mut self, low: [Seconds; 2], since: Seconds) -> News {
-        let tilt = 0.5 * (low[0] - low[1]);
-        let off = tilt - self.tilts.mean;
-        let limit = (BENT * self.tilts.deviation).max(BENT_MIN);
-        self.tilt = (off.abs() - self.tilts.deviation).max(0.0);
-        if self.tilts.is_known() && off.abs() > limit {
-            self.last.clear();
-            return News::Bent;
-        }
-        self.tilts.learn(tilt, since);
-        News::None
     }
 
     /// Which of an exchange's two stamps are fit to be used.
@@ -185,9 +213,6 @@ impl Watch {
 
     /// What the last exchanges say that the line may be off by, beyond its own error (s).
     pub(super) fn misfit(&self) -> Seconds {
-        match self.queue {
-            Some(Queue { side: None, excess, .. }) => 0.5 * excess,
-            _ => self.tilt,
-        }
+        self.misfit
     }
 }

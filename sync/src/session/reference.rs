@@ -253,6 +253,17 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_took_over_two_seconds_is_not_believed() {
+        for (late, is_believed) in [(1_990, true), (2_010, false)] {
+            let mut reference = Reference::new(PeerId(1), 7, at(0));
+            let ping = reference.ask(at(0)).expect("it knocks");
+            let (pong, _) = answer(&ping, at(0));
+            assert_eq!(reference.answer(&pong, at(late)), is_believed, "{late} ms");
+            assert_eq!(reference.estimate(at(late)).is_some(), is_believed, "{late} ms");
+        }
+    }
+
+    #[test]
     fn another_server_with_a_clock_of_its_own_does_not_shake_the_time() {
         let mut reference = Reference::new(PeerId(1), 7, at(0));
         talk(&mut reference, 0, 20_000);
