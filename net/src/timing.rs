@@ -363,9 +363,10 @@ mod tests {
                 standing: Standing {
                     id: PeerId(1),
                     leader: PeerId(2),
-                    claim: Claim { priority: 0, session: 3, age: Span::ZERO, term: 0, followers: 0 },
+                    claim: Claim::default(),
                     line: RemoteLine::new(RemoteTime::from_ticks(9), EnsembleTime::from_bits(8))
                         .with_rate(rate),
+                    epochs: Epochs::default(),
                 },
                 nonce: 5,
             });
