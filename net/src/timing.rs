@@ -363,7 +363,7 @@ mod tests {
                 standing: Standing {
                     id: PeerId(1),
                     leader: PeerId(2),
-                    claim: Claim { session: 3, ..Claim::default() },
+                    claim: Claim::default(),
                     line: RemoteLine::new(RemoteTime::from_ticks(9), EnsembleTime::from_bits(8))
                         .with_rate(rate),
                     epochs: Epochs::default(),

@@ -21,6 +21,8 @@ use std::collections::VecDeque;
 /// How many exchanges are looked at together. A radio that saves power holds back four of five for five seconds: all of so many
 /// in a row once in fifteen.
 const LAST: usize = 12;
+/// A line so young still finds its place (s).
+const SETTLING: Seconds = 10.0;
 /// Calm is learned over so long (s), from at least so many looks.
 const MEMORY: Seconds = 60.0;
 const LOOKS: f64 = 48.0;
@@ -102,6 +104,8 @@ struct Queue {
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Watch {
+    /// When it began to look.
+    born: Option<Seconds>,
     last: VecDeque<Stamps>,
     /// The fastest round trip of the last exchanges.
     trips: Calm,
@@ -118,6 +122,9 @@ impl Watch {
     /// Looks at one more exchange, that is believed, against the line.
     pub(super) fn look(&mut self, stamps: &Stamps, line: &Line) -> News {
         let now = stamps.x[1];
+        if now - *self.born.get_or_insert(now) < SETTLING {
+            return News::None;
+        }
         let since = self.last.back().map_or(0.0, |last| now - last.x[1]);
         if self.last.len() == LAST {
             self.last.pop_front();

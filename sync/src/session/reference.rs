@@ -154,9 +154,10 @@ mod tests {
         EnsembleTime::from_bits(at.ticks()) + AHEAD
     }
 
-    /// The answer of a server whose local clock is ours, 10 ms away.
+    /// The answer of a server whose local clock is ours, 10 ms away, and less than a microsecond more: no clock of a node counts in
+    /// milliseconds.
     fn answer(ping: &Ping, asked: LocalTime) -> (Pong, LocalTime) {
-        let came = asked + Span::from_millis(10);
+        let came = asked + Span::from_nanos(10_000_000 + (ping.nonce % 1_000) as i64);
         let there = came.to_remote();
         let line = RemoteLine::new(there, time(came));
         let standing = Standing { id: PeerId(9), leader: PeerId(9), line, ..ping.standing };
