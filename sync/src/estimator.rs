@@ -55,6 +55,8 @@ const AFTER_GAP: u32 = 8;
 const KEPT: Seconds = 10.0;
 const KEPT_STAMPS: usize = 12;
 const BENT_RATE: f64 = 3e-6;
+/// It may go on to change: until half a window is full, by so much (1/s; 2 ppm in a minute and a half).
+const BENT_CURVE: f64 = 2e-8;
 /// Stamps of coarse clocks: the standard error in parts of the grain.
 const COARSE: f64 = 0.4;
 /// Drift that crystals have: standard deviation [60 ppm].
@@ -380,6 +382,7 @@ impl Estimator {
         }
         self.belief.rate = line.rate();
         self.belief.rate_sigma = BENT_RATE;
+        self.belief.curve_sigma = BENT_CURVE;
         self.next_fit = 0.0;
     }
 
@@ -433,6 +436,7 @@ impl Estimator {
         if self.fresh == AFTER_GAP && span > 0.5 * WINDOW {
             // A full window needs no belief.
             self.belief.rate_sigma = ANY_RATE;
+            self.belief.curve_sigma = CURVE;
         }
         let start = match &self.line {
             Some(line) => line.moved_to(now),
