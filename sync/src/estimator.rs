@@ -19,7 +19,7 @@ mod sums;
 mod watch;
 
 use crate::{Exchange, LocalTime, RemoteEstimate, RemoteTime, Span};
-use gate::{Gate, Judgement, Stamps};
+use gate::{Gate, Judgement, Known, Stamps};
 use ladder::Ladder;
 use limits::Limits;
 pub use limits::MaxDrift;
@@ -47,12 +47,16 @@ const GAP: Seconds = 3.0;
 /// It is none where exchanges are as rare as that: up to so many times the longest of the last intervals.
 const RARE: f64 = 3.0;
 const PACES: usize = 8;
+/// Who dissents is remembered for so many gaps then: some eight exchanges.
+const RARE_MEMORY: f64 = 2.5;
 const AFTER_GAP: u32 = 8;
 /// When crystals run at other rates all of a sudden, so much of what was learned is kept (s), but no less than so many stamps; and
 /// so sure is the rate [3 ppm].
 const KEPT: Seconds = 10.0;
 const KEPT_STAMPS: usize = 12;
 const BENT_RATE: f64 = 3e-6;
+/// It may go on to change: until half a window is full, by so much (1/s; 2 ppm in a minute and a half).
+const BENT_CURVE: f64 = 2e-8;
 /// Stamps of coarse clocks: the standard error in parts of the grain.
 const COARSE: f64 = 0.4;
 /// Drift that crystals have: standard deviation [60 ppm].
@@ -136,6 +140,8 @@ pub struct Estimator {
     line: Option<Line>,
     limits: Limits,
     newest: Seconds,
+    /// When the last exchange ended, whether it was used or not.
+    heard: Seconds,
     /// The last intervals between exchanges.
     paces: [Seconds; PACES],
     /// Stamps since the last gap, up to [`AFTER_GAP`].
@@ -177,6 +183,7 @@ impl Estimator {
             line: None,
             limits: Limits::new(MaxDrift::default()),
             newest: 0.0,
+            heard: 0.0,
             paces: [0.0; PACES],
             fresh: 0,
             next_fit: 0.0,
@@ -216,18 +223,19 @@ impl Estimator {
         let stamps = base.stamps(exchange);
         self.limits.see(exchange);
         let now = stamps.x[1];
-        let interval = now - self.newest;
-        if interval > self.gap() && self.count() >= AFTER_GAP as usize {
-            self.begin_again(interval);
+        let silence = now - self.newest;
+        if silence > self.gap() && self.count() >= AFTER_GAP as usize {
+            self.begin_again(silence);
         }
         if self.line.is_some() {
             self.paces.rotate_right(1);
-            self.paces[0] = interval;
+            self.paces[0] = now - self.heard;
         }
+        self.heard = now;
         let judgement = match &self.line {
             Some(line) => {
                 let sigma = self.sigma(line, now);
-                self.gate.judge(&stamps, &line.moved_to(now), sigma, self.limits.grain(), self.count())
+                self.gate.judge(&stamps, &line.moved_to(now), sigma, self.known())
             }
             None => Judgement::Use,
         };
@@ -321,6 +329,13 @@ impl Estimator {
         self.clouds[0].x.len().max(self.clouds[1].x.len())
     }
 
+    /// What the gate goes by besides.
+    fn known(&self) -> Known {
+        let gap = self.gap();
+        let memory = if gap > GAP { RARE_MEMORY * gap } else { gate::MEMORY };
+        Known { grain: self.limits.grain(), count: self.count(), memory }
+    }
+
     /// How long a silence is a gap.
     fn gap(&self) -> Seconds {
         self.paces.iter().fold(GAP, |gap, pace| gap.max(RARE * pace))
@@ -367,6 +382,7 @@ impl Estimator {
         }
         self.belief.rate = line.rate();
         self.belief.rate_sigma = BENT_RATE;
+        self.belief.curve_sigma = BENT_CURVE;
         self.next_fit = 0.0;
     }
 
@@ -420,6 +436,7 @@ impl Estimator {
         if self.fresh == AFTER_GAP && span > 0.5 * WINDOW {
             // A full window needs no belief.
             self.belief.rate_sigma = ANY_RATE;
+            self.belief.curve_sigma = CURVE;
         }
         let start = match &self.line {
             Some(line) => line.moved_to(now),

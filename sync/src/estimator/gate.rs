@@ -17,8 +17,8 @@ use super::line::{Line, Seconds};
 /// Dissenting exchanges that make a fact, if the line is impossible by each; and if each is only earlier than any before.
 const CONFIRM: usize = 3;
 const CONFIRM_EARLY: usize = 6;
-/// They must come within this time (s).
-const MEMORY: Seconds = 4.0;
+/// They must come within this time, where exchanges are not rare (s).
+pub(super) const MEMORY: Seconds = 4.0;
 /// How many are remembered.
 const DISSENTERS: usize = 8;
 /// What the hard interval may be missed by: stamps of this much error, and of the line's standard errors.
@@ -43,6 +43,17 @@ pub(super) struct Stamps {
     pub(super) y: [Seconds; 2],
 }
 
+/// What is known of the exchanges besides the line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    /// How coarse their stamps are (s).
+    pub(super) grain: Seconds,
+    /// How many made the line.
+    pub(super) count: usize,
+    /// Within what time dissenters must come (s).
+    pub(super) memory: Seconds,
+}
+
 /// What to do with an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Judgement {
@@ -64,15 +75,9 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// Judges an exchange by a line at its instant, whose offset has this standard error; of clocks with stamps this coarse.
-    pub(super) fn judge(
-        &mut self,
-        stamps: &Stamps,
-        line: &Line,
-        sigma: Seconds,
-        grain: Seconds,
-        count: usize,
-    ) -> Judgement {
+    /// Judges an exchange by a line at its instant, whose offset has this standard error.
+    pub(super) fn judge(&mut self, stamps: &Stamps, line: &Line, sigma: Seconds, known: Known) -> Judgement {
+        let Known { grain, count, memory } = known;
         let tolerance = TOLERANCE + grain + SIGMAS * sigma;
         let residuals = [0, 1].map(|side| line.residual(side, stamps.x[side], stamps.y[side]));
         let above = [0, 1].map(|side| residuals[side] + line.half_width());
@@ -82,7 +87,7 @@ impl Gate {
         });
         // Whatever comes speaks against dissenters whose offset it rules out.
         self.dissent
-            .retain(|(old, _)| stamps.x[1] - old.x[1] < MEMORY && agree(old, stamps, line, tolerance));
+            .retain(|(old, _)| stamps.x[1] - old.x[1] < memory && agree(old, stamps, line, tolerance));
         if !impossible && !unheard {
             return Judgement::Use;
         }

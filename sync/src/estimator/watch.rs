@@ -30,7 +30,7 @@ const LOOKS: f64 = 48.0;
 const QUEUED: f64 = 8.0;
 const QUEUED_MIN: Seconds = 30e-6;
 const SLOW: f64 = 4.0;
-const BENT: f64 = 7.0;
+const BENT: f64 = 6.0;
 const BENT_MIN: Seconds = 6e-6;
 /// A single look counts in the mean deviation as no more than so many of it.
 const BOUNDED: f64 = 4.0;
@@ -48,7 +48,7 @@ const STARVED: Seconds = 300.0;
 /// Against a line that did not follow, both ways' least stamps are late by the excess together: by no less than this part.
 const FITTED: f64 = 0.5;
 /// The tilt of the last exchanges lags behind what the line is off by: so many times it, beyond its deviation, may be that.
-const WAVERS: f64 = 1.5;
+const WAVERS: f64 = 2.5;
 
 /// What is new.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -122,9 +122,7 @@ impl Watch {
     /// Looks at one more exchange, that is believed, against the line.
     pub(super) fn look(&mut self, stamps: &Stamps, line: &Line) -> News {
         let now = stamps.x[1];
-        if now - *self.born.get_or_insert(now) < SETTLING {
-            return News::None;
-        }
+        let is_settled = now - *self.born.get_or_insert(now) > SETTLING;
         let since = self.last.back().map_or(0.0, |last| now - last.x[1]);
         if self.last.len() == LAST {
             self.last.pop_front();
@@ -151,13 +149,17 @@ impl Watch {
         if !is_queue {
             self.queue = None;
             self.followed = None;
-            self.misfit = WAVERS * (tilted.abs() - self.tilts.deviation).max(0.0);
-            if is_tilted && excess < 0.5 * tilted.abs() {
+            let is_known = self.tilts.is_known();
+            self.misfit =
+                if is_known { WAVERS * (tilted.abs() - self.tilts.deviation).max(0.0) } else { 0.0 };
+            if is_tilted && is_settled && excess < 0.5 * tilted.abs() {
                 self.last.clear();
                 return News::Bent;
             }
             self.trips.learn(trip, since);
-            self.tilts.learn(tilt, since);
+            if is_settled {
+                self.tilts.learn(tilt, since);
+            }
             return News::None;
         }
         if self.queue.is_none() && low[0] + low[1] < FITTED * excess {
@@ -184,7 +186,7 @@ impl Watch {
             queue.open = now;
         }
         self.misfit = match queue.side {
-            Some(side) => low[1 - side].abs(),
+            Some(side) => WAVERS * low[1 - side].abs(),
             None => 0.5 * excess,
         };
         let is_accepted = queue.side.is_none() && now - queue.open > ACCEPTED;
