@@ -312,6 +312,19 @@ fn it_says_nothing_more_often_than_it_must() {
 }
 
 #[test]
+fn what_is_due_ten_times_a_second_is_done_ten_times_a_second_by_a_leader_too() {
+    let mut session = session(1);
+    let mut now = wall(0);
+    for _ in 0..100 {
+        said(&mut session, now);
+        let next = session.deadline();
+        let step = next - now.local;
+        assert!(step > Span::ZERO && step <= COUNT, "{step}");
+        now = WallAnchor { local: next, wall: now.wall + step, ..now };
+    }
+}
+
+#[test]
 fn of_two_heirs_the_older_is_followed_though_it_spoke_earlier() {
     let pinned = SessionConfig { id: PeerId(9), leader: true, ..SessionConfig::default() };
     let (mut leader, mut session) = (Session::new(pinned, wall(0)), session(1));
