@@ -315,6 +315,9 @@ fn it_says_nothing_more_often_than_it_must() {
 fn what_is_due_ten_times_a_second_is_done_ten_times_a_second_by_a_leader_too() {
     let mut session = session(1);
     let mut now = wall(0);
+    // Somebody is there, who is younger.
+    session.born = session.born - Span::from_secs(60);
+    session.handle(now.local, address(7), &young_hello(7, 1_000, 1));
     for _ in 0..100 {
         said(&mut session, now);
         let next = session.deadline();
