@@ -312,6 +312,17 @@ fn it_says_nothing_more_often_than_it_must() {
 }
 
 #[test]
+fn nobody_joins_a_session_through_a_node_that_is_about_to_give_it_up() {
+    for yields in [false, true] {
+        let mut session = session(1);
+        let Message::Hello(mut hello) = hello(9, 1) else { unreachable!("it is a hello") };
+        hello.standing.claim.yields = yields;
+        session.handle(wall(0).local, address(9), &Message::Hello(hello));
+        assert_eq!(asked(&mut session, wall(0)).is_empty(), yields);
+    }
+}
+
+#[test]
 fn what_is_due_ten_times_a_second_is_done_ten_times_a_second_by_a_leader_too() {
     let mut session = session(1);
     let mut now = wall(0);
