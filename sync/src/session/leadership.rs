@@ -127,12 +127,11 @@ impl Session {
         }
         // Nor is one whose last words we have heard as well, or whom we do not believe.
         let is_known_lost = self.peers.get(&leader).is_some_and(|peer| {
-            let newer = |by: Span| peer.vouched.is_none_or(|last| (now - claim.quiet) - last > by);
+            // By less it may only seem to be newer, for what took its way is not in it.
+            let is_news = peer.vouched.is_none_or(|last| (now - claim.quiet) - last > NEWER);
             // Or it told us itself that it leads no more: it has handed over.
             let has_given_up = leader != id && !peer.leads(leader, claim.session);
-            peer.is_banned(now)
-                || (peer.silent(now) >= LEASE && !newer(NEWER))
-                || (has_given_up && !newer(Span::ZERO))
+            peer.is_banned(now) || (!is_news && (has_given_up || peer.silent(now) >= LEASE))
         });
         if is_known_lost {
             return;
