@@ -30,8 +30,10 @@ const LOOKS: f64 = 48.0;
 const QUEUED: f64 = 8.0;
 const QUEUED_MIN: Seconds = 30e-6;
 const SLOW: f64 = 4.0;
-const BENT: f64 = 6.0;
-const BENT_MIN: Seconds = 6e-6;
+const BENT: f64 = 5.0;
+const BENT_MIN: Seconds = 5e-6;
+/// Where that deviation is larger, a window of seconds would be worse than any crystal (s).
+const QUIET: Seconds = 5e-6;
 /// A single look counts in the mean deviation as no more than so many of it.
 const BOUNDED: f64 = 4.0;
 /// A queue is over when no more than this part of what began it is left.
@@ -48,7 +50,7 @@ const STARVED: Seconds = 300.0;
 /// Against a line that did not follow, both ways' least stamps are late by the excess together: by no less than this part.
 const FITTED: f64 = 0.5;
 /// The tilt of the last exchanges lags behind what the line is off by: so many times it, beyond its deviation, may be that.
-const WAVERS: f64 = 2.5;
+const WAVERS: f64 = 3.5;
 
 /// What is new.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -152,7 +154,8 @@ impl Watch {
             let is_known = self.tilts.is_known();
             self.misfit =
                 if is_known { WAVERS * (tilted.abs() - self.tilts.deviation).max(0.0) } else { 0.0 };
-            if is_tilted && is_settled && excess < 0.5 * tilted.abs() {
+            let is_quiet = self.tilts.deviation < QUIET;
+            if is_tilted && is_settled && is_quiet && excess < 0.5 * tilted.abs() {
                 self.last.clear();
                 return News::Bent;
             }
