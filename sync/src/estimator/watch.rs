@@ -30,10 +30,12 @@ const LOOKS: f64 = 48.0;
 const QUEUED: f64 = 8.0;
 const QUEUED_MIN: Seconds = 30e-6;
 const SLOW: f64 = 4.0;
-const BENT: f64 = 5.0;
-const BENT_MIN: Seconds = 5e-6;
+const BENT: f64 = 5.5;
+const BENT_MIN: Seconds = 6e-6;
 /// Where that deviation is larger, a window of seconds would be worse than any crystal (s).
 const QUIET: Seconds = 5e-6;
+/// And so many looks on end must say so.
+const CONFIRM: u32 = 3;
 /// A single look counts in the mean deviation as no more than so many of it.
 const BOUNDED: f64 = 4.0;
 /// A queue is over when no more than this part of what began it is left.
@@ -113,6 +115,8 @@ pub(super) struct Watch {
     trips: Calm,
     /// By how much the two ways' least stamps are off, one up and the other down.
     tilts: Calm,
+    /// How many looks on end said that the line is bent.
+    bends: u32,
     /// What the line may be off by, beyond its own error.
     misfit: Seconds,
     queue: Option<Queue>,
@@ -139,7 +143,8 @@ impl Watch {
         let excess = trip - self.trips.mean;
         let tilt = 0.5 * (low[0] - low[1]);
         let tilted = tilt - self.tilts.mean;
-        let is_tilted = self.tilts.is_known() && tilted.abs() > (BENT * self.tilts.deviation).max(BENT_MIN);
+        let is_tilted = self.tilts.is_known()
+            && tilted.abs() > (BENT * self.tilts.deviation).max(BENT_MIN);
         // A queue on one way is twice what it tilts the line by.
         let is_slow =
             self.trips.is_known() && is_tilted && excess > tilted.abs().max(SLOW * self.trips.deviation);
@@ -154,8 +159,10 @@ impl Watch {
             let is_known = self.tilts.is_known();
             self.misfit =
                 if is_known { WAVERS * (tilted.abs() - self.tilts.deviation).max(0.0) } else { 0.0 };
-            let is_quiet = self.tilts.deviation < QUIET;
-            if is_tilted && is_settled && is_quiet && excess < 0.5 * tilted.abs() {
+            let is_bent = is_tilted && is_settled && self.tilts.deviation < QUIET && excess < 0.5 * tilted.abs();
+            self.bends = if is_bent { self.bends + 1 } else { 0 };
+            if self.bends == CONFIRM {
+                self.bends = 0;
                 self.last.clear();
                 return News::Bent;
             }
