@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn a_fine_clock_is_known_as_one_after_a_handful_of_exchanges() {
-        for (exchanges, most) in [(4, 30e-6), (12, 8e-6), (100, 2e-6)] {
+        for (exchanges, most) in [(4, 30e-6), (12, 8e-6), (100, 6e-6)] {
             let found = found(1e-9, 0.0, exchanges, 100e-6);
             assert!(found <= most, "{exchanges}: {found}");
         }
