@@ -143,8 +143,7 @@ impl Watch {
         let excess = trip - self.trips.mean;
         let tilt = 0.5 * (low[0] - low[1]);
         let tilted = tilt - self.tilts.mean;
-        let is_tilted = self.tilts.is_known()
-            && tilted.abs() > (BENT * self.tilts.deviation).max(BENT_MIN);
+        let is_tilted = self.tilts.is_known() && tilted.abs() > (BENT * self.tilts.deviation).max(BENT_MIN);
         // A queue on one way is twice what it tilts the line by.
         let is_slow =
             self.trips.is_known() && is_tilted && excess > tilted.abs().max(SLOW * self.trips.deviation);
@@ -159,7 +158,8 @@ impl Watch {
             let is_known = self.tilts.is_known();
             self.misfit =
                 if is_known { WAVERS * (tilted.abs() - self.tilts.deviation).max(0.0) } else { 0.0 };
-            let is_bent = is_tilted && is_settled && self.tilts.deviation < QUIET && excess < 0.5 * tilted.abs();
+            let is_bent =
+                is_tilted && is_settled && self.tilts.deviation < QUIET && excess < 0.5 * tilted.abs();
             self.bends = if is_bent { self.bends + 1 } else { 0 };
             if self.bends == CONFIRM {
                 self.bends = 0;
