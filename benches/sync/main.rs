@@ -124,28 +124,6 @@ fn of_all_kinds(seeds: u64, missed: &mut Vec<String>) {
     for kind in KINDS.iter().filter(|kind| kind.scenario.name.contains(&only)) {
         let entries = if ours_only() { &field[..1] } else { &field[..] };
         let scenario = Scenario { seeds, ..kind.scenario };
-        if std::env::var_os("DEBUG").is_some() {
-            for seed in 0..seeds {
-                let track = Trial::new(&scenario, OURS.polling, seed).track(&OURS);
-                let w = track
-                    .points
-                    .iter()
-                    .filter(|p| p.since > 60.0)
-                    .max_by(|a, b| a.error.abs().total_cmp(&b.error.abs()))
-                    .unwrap();
-                println!("seed {seed} worst {w:?} moves {}", track.moves);
-                if w.error.abs() > 50e3 || (seed == 0 && std::env::var_os("TRACE").is_some()) {
-                    for p in track
-                        .points
-                        .iter()
-                        .filter(|p| p.since > w.since - 60.0 && p.since < w.since + 30.0)
-                        .step_by(10)
-                    {
-                        println!("   {p:?}");
-                    }
-                }
-            }
-        }
         let all = scenario.run_all(entries);
         let (f, name) = (all[0], scenario.name);
         let limits = Figures {
