@@ -257,7 +257,7 @@ impl Estimator {
             }
             Judgement::Lower => {
                 for stamps in self.gate.take_dissent() {
-                    self.push(&stamps);
+                    self.admit(&stamps);
                 }
                 self.next_fit = 0.0;
                 Verdict::Used
@@ -385,6 +385,9 @@ impl Estimator {
         }
         self.belief.rate = rate;
         self.belief.rate_sigma = (line.rate_sigma + FOOLED_RATE).min(ANY_RATE);
+        self.line = None;
+        self.ladder = Ladder::default();
+        self.fresh = AFTER_GAP;
         self.next_fit = 0.0;
         self.watch = Watch::default();
     }
