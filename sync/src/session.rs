@@ -400,7 +400,7 @@ impl Session {
     pub fn deadline(&self) -> LocalTime {
         let asks = self.asked.iter().filter_map(|id| self.peers.get(id)?.deadline());
         let jump = self.next_jump();
-        // What is counted ten times a second is always due at some time.
+        // The next hello is always due at some time.
         let all = asks.chain(self.timers.first()).chain(jump);
         all.reduce(LocalTime::earlier).unwrap_or(self.published.line().anchor())
     }

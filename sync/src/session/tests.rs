@@ -312,6 +312,33 @@ fn it_says_nothing_more_often_than_it_must() {
 }
 
 #[test]
+fn nobody_joins_a_session_through_a_node_that_is_about_to_give_it_up() {
+    for yields in [false, true] {
+        let mut session = session(1);
+        let Message::Hello(mut hello) = hello(9, 1) else { unreachable!("it is a hello") };
+        hello.standing.claim.yields = yields;
+        session.handle(wall(0).local, address(9), &Message::Hello(hello));
+        assert_eq!(asked(&mut session, wall(0)).is_empty(), yields);
+    }
+}
+
+#[test]
+fn what_is_due_ten_times_a_second_is_done_ten_times_a_second_by_a_leader_too() {
+    let mut session = session(1);
+    let mut now = wall(0);
+    // Somebody is there, who is younger.
+    session.born = session.born - Span::from_secs(60);
+    session.handle(now.local, address(7), &young_hello(7, 1_000, 1));
+    for _ in 0..100 {
+        said(&mut session, now);
+        let next = session.deadline();
+        let step = next - now.local;
+        assert!(step > Span::ZERO && step <= COUNT, "{step}");
+        now = WallAnchor { local: next, wall: now.wall + step, ..now };
+    }
+}
+
+#[test]
 fn of_two_heirs_the_older_is_followed_though_it_spoke_earlier() {
     let pinned = SessionConfig { id: PeerId(9), leader: true, ..SessionConfig::default() };
     let (mut leader, mut session) = (Session::new(pinned, wall(0)), session(1));
