@@ -338,3 +338,62 @@ fn who_remembers_the_leaders_clock_goes_on_better_after_seconds_and_not_worse_if
     let [ignorant, misled] = [None, Some(60.0)].map(|wrong| apart_after(20.0, wrong));
     assert!(misled < 1.2 * ignorant + 5e-6, "{misled} s, and {ignorant} without");
 }
+
+#[test]
+fn a_follower_whose_questions_alone_are_lost_takes_the_time_through_another_and_the_leader_stays() {
+    let mut ensemble = settled(4, 12);
+    let jumps: Vec<usize> = ensemble.nodes.iter().map(|node| node.jumps.len()).collect();
+    let mut inner = wired(13);
+    // It hears the leader, and is not heard by it.
+    ensemble
+        .relink(Box::new(move |from, to, t| if (from, to) == (2, 0) { None } else { inner(from, to, t) }));
+    ensemble.run(64.0, 1.0, |_| {});
+    let mut apart = 0.0;
+    ensemble.run(120.0, 0.01, |now| {
+        apart = now.spread(&[0, 1, 2, 3]).max(apart);
+        assert_eq!(now.leaders(), [0], "at {}", now.now);
+        let via = now.nodes[2].session.via().and_then(|via| now.number(via));
+        assert!(via == Some(1) || via == Some(3), "{via:?} at {}", now.now);
+    });
+    assert!(apart < 30e-6, "{apart}");
+    assert_eq!(jumps, ensemble.nodes.iter().map(|node| node.jumps.len()).collect::<Vec<usize>>());
+    // It is heard again.
+    ensemble.relink(wired(14));
+    ensemble.run(124.0, 1.0, |_| {});
+    assert_eq!(ensemble.nodes[2].session.via(), None);
+}
+
+#[test]
+fn a_leader_that_answers_nobody_is_replaced_in_time_and_nobody_jumps() {
+    for seed in 0..10 {
+        let mut ensemble = settled(4, seed);
+        let jumps: Vec<usize> = ensemble.nodes.iter().map(|node| node.jumps.len()).collect();
+        let mut inner = wired(seed + 20);
+        ensemble.relink(Box::new(move |from, to, t| if to == 0 { None } else { inner(from, to, t) }));
+        let mut apart = 0.0;
+        ensemble.run(90.0, 0.01, |now| apart = now.spread(&[1, 2, 3]).max(apart));
+        let led = ensemble.nodes[1..].iter().map(|node| node.session.leader()).collect::<Vec<_>>();
+        assert!(led.iter().all(|leader| *leader == led[0]) && led[0] != ensemble.nodes[0].id, "seed {seed}");
+        let deaf: u32 = ensemble.nodes.iter().map(|node| node.session.tally().deaf).sum();
+        assert_eq!(deaf, 1, "seed {seed}");
+        assert!(apart < 50e-6, "seed {seed}: {apart}");
+        assert_eq!(jumps, ensemble.nodes.iter().map(|node| node.jumps.len()).collect::<Vec<usize>>());
+    }
+}
+
+#[test]
+fn a_pinned_node_whose_clock_is_right_leads_the_room_there_by_one_jump_and_another_by_none() {
+    for synchronised in [true, false] {
+        let mut ensemble = settled(3, 15);
+        let before: Vec<usize> = ensemble.nodes.iter().map(|node| node.jumps.len()).collect();
+        let pinned = ensemble.start(HostClock { wall: 86_400.0, synchronised, ..host(3) }, true);
+        ensemble.run(70.0, 1.0, |_| {});
+        assert_eq!(ensemble.leaders(), [pinned]);
+        let after: Vec<usize> = ensemble.nodes[..3].iter().map(|node| node.jumps.len()).collect();
+        let more = usize::from(synchronised);
+        assert_eq!(after, before.iter().map(|count| count + more).collect::<Vec<usize>>());
+        let ahead = if synchronised { 86_400.0 } else { 0.0 };
+        assert!((ensemble.error(0) - ahead).abs() < 0.02, "{}", ensemble.error(0));
+        assert!(ensemble.spread(&[0, 1, 2, pinned]) < 50e-6);
+    }
+}

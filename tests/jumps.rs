@@ -269,14 +269,16 @@ fn two_halves_of_one_session_that_were_set_apart_agree_in_the_end_and_keep_their
     let mut ensemble = settled(lossy(12, 0.0));
     ensemble.relink(cut(12, |from, to| (from < 2) != (to < 2)));
     ensemble.run(70.0, 0.01, |_| {});
-    assert_eq!(ensemble.leaders(), [0, 2]);
+    let leaders = ensemble.leaders();
+    assert!(leaders.len() == 2 && leaders[0] == 0 && leaders[1] > 1, "each half has one: {leaders:?}");
+    let heir = leaders[1];
     ensemble.set_wall(0, 60.0);
     // Its wall clock was seven seconds behind: only from now on it is followed.
-    ensemble.set_wall(2, 7.0);
+    ensemble.set_wall(heir, 7.0);
     ensemble.run(75.0, 0.01, |_| {});
-    ensemble.set_wall(2, -90.0);
+    ensemble.set_wall(heir, -90.0);
     ensemble.run(80.0, 0.01, |_| {});
-    assert!((ensemble.error(0) - ensemble.error(2) - 150.0).abs() < 0.1, "they are set apart");
+    assert!((ensemble.error(0) - ensemble.error(heir) - 150.0).abs() < 0.1, "they are set apart");
     ensemble.relink(lossy(13, 0.0));
     let (apart, moved) = watch_room(&mut ensemble, 100.0, &ALL);
     assert!(apart < 2e-3 && moved < 2e-3, "{apart} {moved}");

@@ -7,12 +7,14 @@ use downbeat_net::osc::{Arg, BundleWriter};
 use downbeat_sync::{Clock, Span};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -29,7 +31,9 @@ pub(crate) struct Life {
     child: Child,
     socket: UdpSocket,
     recording: PathBuf,
-    /// From its start to its first answer.
+    /// What it says.
+    lines: Receiver<String>,
+    /// From its start until it said that it is ready.
     pub(crate) ready: Duration,
     stop: Arc<AtomicBool>,
     clicks: Option<JoinHandle<u64>>,
@@ -60,32 +64,52 @@ impl Account {
 }
 
 impl Life {
-    /// Starts a node that wants to play on this server, and waits for its first answer.
-    pub(crate) fn begin((variable, server): (&str, &str), folder: &Path) -> Life {
+    /// Starts a node that wants to play on this server, and waits until it says that it is ready.
+    ///
+    /// # Errors
+    /// What it said instead.
+    pub(crate) fn begin((variable, server): (&str, &str), folder: &Path) -> Result<Life, String> {
         let recording = folder.join(format!("{server}.wav"));
-        let place = free_place();
-        let (_, port) = place.rsplit_once(':').expect("it has a port");
         let mut command = Command::new(env!("CARGO_BIN_EXE_downbeat"));
         command.args(["node", "--host", "jack", "--no-state", "--no-limiter", "--onset", "frame"]);
-        command.args(["--channels", "1", "--bind", "127.0.0.1", "--port", port, "--ensemble", server]);
+        command.args(["--channels", "1", "--bind", "127.0.0.1", "--port", "0", "--ensemble", server]);
         command.arg("--record").arg(&recording).env(variable, server);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let start = Instant::now();
-        let child = command.spawn().expect("the program is built");
+        let mut child = command.spawn().expect("the program is built");
+        let (told, lines) = channel();
+        let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| told.send(line)));
+        let mut said = Vec::new();
+        let place = loop {
+            let Ok(line) = lines.recv_timeout(PATIENCE.saturating_sub(start.elapsed())) else {
+                // It may have ended already.
+                let _ = child.kill();
+                let status = child.wait().map_err(|error| error.to_string())?;
+                return Err(format!("at its start: {status}, having said {said:?}"));
+            };
+            let place = line.split("is ready on udp+tcp ").nth(1).and_then(|rest| rest.split(',').next());
+            match place.map(str::to_owned) {
+                Some(place) => break place,
+                None => said.push(line),
+            }
+        };
+        let ready = start.elapsed();
         let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback is there");
         socket.connect(&place).expect("loopback is there");
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("it is a timeout");
-        while told::ask(&socket, "/status").is_none() {
-            assert!(start.elapsed() < PATIENCE, "the node does not start");
-            thread::sleep(Duration::from_millis(5));
-        }
         let stop = Arc::new(AtomicBool::new(false));
-        let ready = start.elapsed();
         let clicks = thread::spawn({
-            let (place, stop) = (place.clone(), Arc::clone(&stop));
+            let stop = Arc::clone(&stop);
             move || click(&place, &stop)
         });
-        Life { child, socket, recording, ready, stop, clicks: Some(clicks) }
+        Ok(Life { child, socket, recording, lines, ready, stop, clicks: Some(clicks) })
+    }
+
+    /// The last lines it said.
+    fn last_words(&self) -> String {
+        let lines: Vec<String> = self.lines.try_iter().collect();
+        lines[lines.len().saturating_sub(4)..].join(" / ")
     }
 
     /// What the node says of itself now.
@@ -129,7 +153,7 @@ impl Life {
         let start = Instant::now();
         let counted = loop {
             if let Some(death) = self.death() {
-                return Err(death);
+                return Err(format!("{death}, having said {}", self.last_words()));
             }
             match self.told() {
                 Some(told) if told.number("pending") == 0.0 && told.number("events") >= sent as f64 => {
@@ -151,7 +175,7 @@ impl Life {
         };
         let ending = signalled.elapsed();
         if !status.success() {
-            return Err(format!("at its end: {status}"));
+            return Err(format!("at its end: {status}, having said {}", self.last_words()));
         }
         Ok(Account {
             sent,
@@ -202,10 +226,4 @@ fn recorded(path: &Path) -> Result<u64, hound::Error> {
         clicks += f64::from(sample? / GAIN);
     }
     Ok(clicks.round() as u64)
-}
-
-/// A port that is free now, of loopback.
-fn free_place() -> String {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback is there");
-    socket.local_addr().expect("it is bound").to_string()
 }

@@ -58,7 +58,7 @@ pub(crate) struct Found {
     /// How many nodes never moved back.
     pub(crate) lost_cards: usize,
     pub(crate) accounts: Vec<Account>,
-    /// From each node's start to its first answer: with a server that runs, and with one that stands still (ms).
+    /// From each node's start until it said that it is ready: with a server that runs, and with one that stands still (ms).
     pub(crate) ready: [Vec<f64>; 2],
     /// How nodes died.
     pub(crate) deaths: Vec<String>,
@@ -76,7 +76,16 @@ pub(crate) fn run(server: &str, faults: usize, seed: u64, folder: &Path) -> Opti
         if frozen {
             server.signal(Signal::SIGSTOP);
         }
-        let mut life = Life::begin(server.environment(), folder);
+        let life = Life::begin(server.environment(), folder);
+        let mut life = match life {
+            Ok(life) => life,
+            Err(death) => {
+                found.deaths.push(death);
+                left -= 1;
+                server.signal(Signal::SIGCONT);
+                continue;
+            }
+        };
         found.ready[usize::from(frozen)].push(life.ready.as_secs_f64() * 1e3);
         if frozen {
             server.signal(Signal::SIGCONT);

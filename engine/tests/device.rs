@@ -148,7 +148,8 @@ mod jack {
 
     impl Drop for Server {
         fn drop(&mut self) {
-            // One that crashed is gone already.
+            // One that crashed is gone already; one that stands still hears nothing until it goes on.
+            let _ = kill(Pid::from_raw(self.0.id() as i32), Signal::SIGCONT);
             let _ = kill(Pid::from_raw(self.0.id() as i32), Signal::SIGTERM);
             let _ = self.0.wait();
         }

@@ -77,6 +77,8 @@ const UNTRIED: f64 = 0.577;
 const HELD: f64 = 0.85;
 /// With fewer stamps a cloud is weeded at each fit: the gate lets in what it cannot judge yet.
 const GROWN: usize = 160;
+/// What a slower network took may have been a queue that the line followed as a drift: so sure is the rate after it [10 ppm].
+const FOOLED_RATE: f64 = 10e-6;
 /// So many stamps the other way must be late for a step that is told by how late they are.
 const CONFIRMED: usize = 3;
 /// The window must span this much before the estimate counts as locked.
@@ -350,6 +352,7 @@ impl Estimator {
                 News::None => {}
                 News::Queue { side, since, late } => self.clouds[side].drop_late(&line, side, since, late),
                 News::Bent => self.bent(&line),
+                News::Faster { since, rate } => self.faster(&line, since, rate),
             }
             admitted = self.watch.admits(stamps, &line);
         }
@@ -372,6 +375,18 @@ impl Estimator {
         let noise = line.deviation(0).min(line.deviation(1));
         let most = (CALM_PART * noise / line::JERK).cbrt().clamp(WINDOW, LONGEST);
         needed.fold(0.0, f64::max).clamp(WINDOW, most)
+    }
+
+    /// The network takes less than ever since then: what it took before tells nothing of the clock any more, and would only hold
+    /// the line where it was.
+    fn faster(&mut self, line: &Line, since: Seconds, rate: f64) {
+        for cloud in &mut self.clouds {
+            cloud.forget(since);
+        }
+        self.belief.rate = rate;
+        self.belief.rate_sigma = (line.rate_sigma + FOOLED_RATE).min(ANY_RATE);
+        self.next_fit = 0.0;
+        self.watch = Watch::default();
     }
 
     /// The crystals run at other rates now: what is old fits no more.

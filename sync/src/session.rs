@@ -304,10 +304,15 @@ impl Session {
         }
         self.advanced = local;
         if self.timers.is_due(Timer::Count, local) {
-            self.timers.set(Timer::Count, local + COUNT);
             self.take_stock(local);
             self.wait_no_longer(local);
             self.hand_over(local);
+            if self.peers.is_empty() {
+                // A node that is alone need not wake for it: the first other one sets it again.
+                self.timers.stop(Timer::Count);
+            } else {
+                self.timers.set(Timer::Count, local + COUNT);
+            }
         }
         let taken = self.pass(local);
         match &self.role {

@@ -15,6 +15,8 @@ const TROUBLE: Seconds = 30.0;
 const AGREED: Seconds = 25.0;
 /// For so long they must stay so.
 const CALM: Seconds = 3.0;
+/// No node changes its leader more often than this in all that time.
+const CHANGES: u32 = 25;
 /// How often it is looked at what holds.
 const STEP: Seconds = 0.01;
 /// Sessions that were founded within this time are of one age, and a message takes some of it.
@@ -24,7 +26,7 @@ const SAME_TIME: Seconds = 0.015;
 /// No timescale is faster or slower than the truth by more: crystals are within 80 ppm, and slew 50.
 const DRIFT: f64 = 150e-6;
 /// In a step a clock that does not jump moves no further than this against the truth.
-const MOVES: Seconds = 50e-6;
+const MOVES: Seconds = 100e-6;
 /// After a node has come to a session, or has been cut off, its first estimate may be corrected for so long, and be that wrong until then.
 const CORRECTS: Seconds = 8.0;
 const FIRST: Seconds = 0.5;
@@ -104,7 +106,11 @@ impl Schedule {
     }
 
     fn play(&mut self) -> Result<(), String> {
-        self.start(None);
+        if self.random.unit() < 0.2 {
+            self.power_up()?;
+        } else {
+            self.start(None);
+        }
         while self.ensemble.now < TROUBLE {
             let wait = match self.random.unit() {
                 // Within a lease, or when all is calm again.
@@ -112,7 +118,7 @@ impl Schedule {
                 _ => self.random.exponential(2.5),
             };
             self.go_on(wait)?;
-            self.happen();
+            self.happen()?;
             self.story.events += 1;
         }
         let stopped: Vec<usize> =
@@ -136,6 +142,10 @@ impl Schedule {
             }
         }
         self.story.agreed = agreed - last;
+        let busy = self.alive.iter().map(|node| self.ensemble.nodes[*node].session.tally().successions).max();
+        if busy.is_some_and(|busy| busy > CHANGES) {
+            return Err(format!("one changed its leader {} times", busy.unwrap_or(0)));
+        }
         for node in &self.alive {
             let tally = self.ensemble.nodes[*node].session.tally();
             self.story.successions += tally.successions;
@@ -146,10 +156,11 @@ impl Schedule {
     }
 
     /// Something happens.
-    fn happen(&mut self) {
+    fn happen(&mut self) -> Result<(), String> {
         let kind = self.random.unit();
         let any = self.any(&self.alive.clone());
         match kind {
+            x if x < 0.05 && self.alive.len() < NODES => return self.power_up(),
             x if x < 0.25 && self.alive.len() < NODES => self.start(None),
             x if x < 0.40 => self.kill(any),
             // The leader, whoever that is: most often what happens to it matters.
@@ -194,6 +205,17 @@ impl Schedule {
             }
             _ => self.heal(),
         }
+        Ok(())
+    }
+
+    /// Several start at nearly one instant.
+    fn power_up(&mut self) -> Result<(), String> {
+        while self.alive.len() < NODES {
+            self.start(None);
+            let wait = 0.15 * self.random.unit();
+            self.go_on(wait)?;
+        }
+        Ok(())
     }
 
     fn start(&mut self, place: Option<usize>) {

@@ -12,6 +12,8 @@
 //! A crystal that leaps to another rate moves both ways' stamps, one up and the other down, and no round trip. Then what is older
 //! than the last seconds fits no more, and is forgotten.
 //!
+//! A network that turns out faster than ever, for good, tells more of the clock in six exchanges than it did in two minutes.
+//!
 //! How much is much, these networks' own calm says: mean and mean deviation of the same figures over the last minute of it.
 
 use super::gate::Stamps;
@@ -23,6 +25,8 @@ use std::collections::VecDeque;
 const LAST: usize = 12;
 /// A line so young still finds its place (s).
 const SETTLING: Seconds = 10.0;
+/// So many of them in a row that are all faster than the calm are another network.
+const FASTER: usize = 6;
 /// Calm is learned over so long (s), from at least so many looks.
 const MEMORY: Seconds = 60.0;
 const LOOKS: f64 = 48.0;
@@ -63,6 +67,9 @@ pub(super) enum News {
     Queue { side: usize, since: Seconds, late: Seconds },
     /// The crystals' rates have changed.
     Bent,
+    /// The network is another one since then: the slowest exchange took less than the fastest before. The line's rate was this
+    /// before it felt the change.
+    Faster { since: Seconds, rate: f64 },
 }
 
 /// Mean and mean deviation of a figure while all is calm.
@@ -95,6 +102,8 @@ impl Calm {
 struct Queue {
     /// Which way; `None` if nobody can tell.
     side: Option<usize>,
+    /// How many looks it has lasted.
+    looks: usize,
     /// Since when nobody can tell.
     open: Seconds,
     /// What began it.
@@ -122,6 +131,8 @@ pub(super) struct Watch {
     queue: Option<Queue>,
     /// Since when round trips are long, and neither way has left its edge.
     followed: Option<Seconds>,
+    /// The line's rate when no round trip was shorter than ever [1].
+    rate: f64,
 }
 
 impl Watch {
@@ -137,10 +148,20 @@ impl Watch {
         if self.last.len() < LAST {
             return News::None;
         }
+        let newest = self.last.range(LAST - FASTER..);
+        let slowest = newest.map(|stamps| stamps.y[0] + stamps.y[1]).fold(f64::NEG_INFINITY, f64::max);
+        if self.trips.is_known()
+            && self.trips.mean - slowest > (QUEUED * self.trips.deviation).max(QUEUED_MIN)
+        {
+            return News::Faster { since: self.last[LAST - FASTER].x[0], rate: self.rate };
+        }
         let least = |of: &dyn Fn(&Stamps) -> Seconds| self.last.iter().map(of).fold(f64::INFINITY, f64::min);
         let trip = least(&|stamps| stamps.y[0] + stamps.y[1]);
         let low = [0, 1].map(|side| least(&|stamps| line.residual(side, stamps.x[side], stamps.y[side])));
         let excess = trip - self.trips.mean;
+        if excess > -(QUEUED * self.trips.deviation).max(QUEUED_MIN) {
+            self.rate = line.rate();
+        }
         let tilt = 0.5 * (low[0] - low[1]);
         let tilted = tilt - self.tilts.mean;
         let is_tilted = self.tilts.is_known() && tilted.abs() > (BENT * self.tilts.deviation).max(BENT_MIN);
@@ -185,11 +206,13 @@ impl Watch {
         let late = usize::from(low[1] > low[0]);
         let side = (low[1 - late] < OTHER * excess).then_some(late);
         let before = self.queue;
-        let began = Queue { side, open: now, limit: limit.min(excess), excess, fed: now };
+        let began = Queue { side, looks: 0, open: now, limit: limit.min(excess), excess, fed: now };
         let queue = self.queue.get_or_insert(began);
         queue.excess = excess;
-        // Whose it is stays so while it lasts, unless that is contradicted.
-        if side.is_some() || queue.side.is_some_and(|side| low[1 - side] > excess) {
+        // The first looks may still be at exchanges from before. From then on whose it is stays so while it lasts, unless that is
+        // contradicted.
+        queue.looks += 1;
+        if queue.looks <= LAST || side.is_some() || queue.side.is_some_and(|side| low[1 - side] > excess) {
             queue.side = side;
         }
         if queue.side.is_some() {

@@ -9,6 +9,7 @@
 
 use super::message::{PeerId, Standing};
 use super::peer::{Peer, Use};
+use super::timers::Timer;
 use super::{FORGET, GONE, IN_TURN, SUCCESSORS, Session};
 use crate::{LocalTime, Span, SyncState};
 use std::cmp::Ordering;
@@ -85,6 +86,9 @@ impl Session {
         if self.peers.len() >= PEERS {
             self.tally.dropped += 1;
             return None;
+        }
+        if self.peers.is_empty() {
+            self.timers.set(Timer::Count, now);
         }
         self.peers.insert(id, Peer::new(from, *standing, self.config.max_drift, now));
         self.strangers.push_back(id);

@@ -12,8 +12,9 @@ use super::{FORGET, GONE, LEASE, LOOK, READY, READY_AFTER, Role, SUCCESSORS, Ses
 use crate::{FollowWall, LocalTime, Span, Timescale, WallAnchor};
 use std::net::SocketAddr;
 
-/// How much later each further successor acts, so that the first is heard before.
-const STAGGER: Span = Span::from_millis(400);
+/// How much later each further successor acts, so that the first is heard before: more than a heartbeat, by which two followers' last
+/// news of a leader may differ [600 ms].
+const STAGGER: Span = Span::from_millis(600);
 /// So long after a hello the same may come on other ways: Wi-Fi holds back what is said to all.
 const COPIES: Span = Span::from_secs(1);
 /// So long a leader that was heard is waited for, before its session is joined through a follower that has answered: longer than it takes a
@@ -126,8 +127,12 @@ impl Session {
         }
         // Nor is one whose last words we have heard as well, or whom we do not believe.
         let is_known_lost = self.peers.get(&leader).is_some_and(|peer| {
-            let is_news = peer.vouched.is_none_or(|last| (now - claim.quiet) - last > NEWER);
-            peer.is_banned(now) || (peer.silent(now) >= LEASE && !is_news)
+            let newer = |by: Span| peer.vouched.is_none_or(|last| (now - claim.quiet) - last > by);
+            // Or it told us itself that it leads no more: it has handed over.
+            let has_given_up = leader != id && !peer.leads(leader, claim.session);
+            peer.is_banned(now)
+                || (peer.silent(now) >= LEASE && !newer(NEWER))
+                || (has_given_up && !newer(Span::ZERO))
         });
         if is_known_lost {
             return;
@@ -256,9 +261,16 @@ impl Session {
         self.appoint(now);
     }
 
-    /// What this node offers.
+    /// What this node offers: of jumps also those that it has not taken note of yet, because its leader is so new.
     fn offer(&self, now: LocalTime) -> Offer {
-        Offer { claim: self.claim(now), jumps: self.jumps.latest().count(), leader: self.leader() }
+        let told = match &self.role {
+            Role::Leading(_) => None,
+            Role::Following(following) => self.peers.get(&following.source()),
+        };
+        let told = told.filter(|peer| peer.standing.claim.session == self.session);
+        let told = told.map_or(0, |peer| peer.standing.epochs.count());
+        let jumps = self.jumps.latest().count().max(told);
+        Offer { claim: self.claim(now), jumps, leader: self.leader() }
     }
 
     /// How many leaders the session has had, and how many follow this one, as far as is known here.
