@@ -1,7 +1,8 @@
 //! How synchronous peers are: our estimator and the anchors' over simulated networks, and what ours costs.
 //!
 //! Everything but the cost is virtual time, from seeds, and comes out the same on every machine. `-- field`, `kinds`, `attack`, `day`, `card`,
-//! `company`, `schedules` or `cost` measures only that. Not for: the session on real sockets.
+//! `company`, `schedules` or `cost` measures only that; of `field` and `kinds` only what has the text of `KIND` (environment) in its name, and no
+//! others' methods if `OURS` is set. Not for: the session on real sockets.
 
 mod card;
 mod company;

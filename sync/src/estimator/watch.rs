@@ -34,7 +34,7 @@ const LOOKS: f64 = 48.0;
 const QUEUED: f64 = 8.0;
 const QUEUED_MIN: Seconds = 30e-6;
 const SLOW: f64 = 4.0;
-const BENT: f64 = 5.5;
+const BENT: f64 = 4.5;
 const BENT_MIN: Seconds = 6e-6;
 /// Where that deviation is larger, a window of seconds would be worse than any crystal (s).
 const QUIET: Seconds = 5e-6;
