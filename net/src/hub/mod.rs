@@ -9,10 +9,10 @@
 //! |---|---|---|
 //! | `/error` | address as sent, reason | the sender, and subscribers |
 //! | `/done` | address, then what was done | the sender, and subscribers |
-//! | `/late` | by how many ms an event was placed after its timetag, `play` `drop` or `trim`, and the timetag as two ints | the sender, if subscribed, or if it is our group at a router or one of its users: then up to 10 a second, all together |
+//! | `/late` | by how many ms an event was placed after its timetag, `play` `drop` or `trim`, and the timetag as two ints (NTP seconds and fraction, to be read as unsigned) | subscribers: of their own events each, of those of others up to 200 a second, all together; and the sender, if it is our group at a router or one of its users: then up to 10 a second, all together |
 //! | `/cancel/reply` | how many events were withdrawn | the sender |
 //! | `/sample/list/reply` | how many samples there are, then names; as many messages as it takes | the sender |
-//! | `/status/reply` | pairs: `name` `version` `state` `device` `rate` `channels` `buffer` `latency_ms` `cpu` `xruns` `voices` `pending` `late` `dropped` `senders_dropped` (of whom nearly all was) and more | the sender |
+//! | `/status/reply` | pairs: `name` `version` `state` `device` `rate` `channels` `buffer` `latency_ms` `cpu` `xruns` `voices` `pending` `late` `dropped` `senders_dropped` (of how many senders; a host is one) and more | the sender |
 //! | `/sync/status/reply` | pairs: `role` `leader` `state` `drift_ppm` `error_ms` `bound_ms` `wall_ms` `epoch` `jumps` `peers` `successions` `joined` `deaf` `outvoted` `synchronised` (what the kernel says of the wall clock: 1 if NTP or PTP keeps it right) `rx_stamps` `tx_stamps` (whose stamps most datagrams have as they arrive, and the messages about time as they leave: `kernel`, `user`, `none` before the first) `timetags` `senders` `senders_off` `senders_jumps` and more | the sender |
 //! | `/sync/senders/reply` | pairs: `sender` `packets` `state` `lead_ms` `bias_ms` `spread_ms` `jumps`, and `drift_ppm` once it is known; one message for each who sends timetags, or `senders` 0 | the sender |
 //! | `/sync/time/reply`, `/sync/time/ii/reply`, `/sync/time/s/reply` | what was asked, then the time the question arrived | the sender |
@@ -138,6 +138,8 @@ pub struct Hub {
     router: Option<MemberReport>,
     /// What a group may still be told of late events.
     lates: Allowance,
+    /// What subscribers may still be told of other senders' late events.
+    others_late: Budget,
     drops: Drops,
     places: Places,
     loading: usize,
@@ -230,6 +232,7 @@ impl Hub {
             group: None,
             router: None,
             lates: Allowance::new(start.local),
+            others_late: Budget::new(start.local),
             drops: Drops::default(),
             places: Places::new(),
             loading: 0,
@@ -282,7 +285,6 @@ impl Hub {
                 self.tally.full += 1;
                 return self.error(from, first_address(packet), Reason::Full);
             }
-            self.drops.sent(origin, &staged.events);
         }
         for request in std::mem::take(&mut staged.requests) {
             self.answer(request, &arrival, from);
@@ -548,31 +550,52 @@ impl Hub {
             self.tally.orphaned += 1;
             return;
         };
-        if let Report::Late { from, by, policy: LatePolicy::Drop, .. } = report
-            && self.drops.dropped(from)
-        {
-            tracing::warn!(
-                "all that {to} stamps is dropped: it could sound only {by} after its timetags; let it stamp further ahead, \
-                 or start the node with --late play"
-            );
-        }
         match report {
-            Report::Late { from, due, by, policy } if self.subscribers.contains(&to) => {
-                self.late(to, self.timetag(from, due), by, policy);
-            }
-            Report::Late { from, due, by, policy } if self.group.is_some() && self.group == to.conn() => {
-                if self.lates.take(self.now, LATE_EACH, LATE_BURST) {
-                    self.late(to, self.timetag(from, due), by, policy);
-                } else {
-                    self.tally.unanswered += 1;
+            Report::Late { from, due, by, policy } => {
+                if policy == LatePolicy::Drop && self.drops.dropped(to) {
+                    self.warn_of_drops(to, by);
                 }
+                self.tell_lateness(to, self.timetag(from, due), by, policy);
             }
-            Report::Late { .. } => {}
             Report::Full { .. } => {
                 self.error(to, b"/", "full: too many events are scheduled; one was refused");
             }
             Report::Cancelled { count, .. } => self.cancelled(to, count),
         }
+    }
+
+    /// Tells of a late event: its sender, if that is a subscriber, always; the other subscribers up to a rate of messages; and the
+    /// group that it came from more seldom.
+    fn tell_lateness(&mut self, from: Endpoint, due: EnsembleTime, by: Span, policy: LatePolicy) {
+        let subscribed = self.subscribers.contains(&from);
+        if subscribed {
+            self.late(from, due, by, policy);
+        } else if self.group.is_some() && self.group == from.conn() {
+            if self.lates.take(self.now, LATE_EACH, LATE_BURST) {
+                self.late(from, due, by, policy);
+            } else {
+                self.tally.unanswered += 1;
+            }
+        }
+        for number in 0..self.subscribers.len() {
+            let to = self.subscribers[number];
+            if to != from && self.others_late.another(self.now, &mut self.tally.unanswered) {
+                self.late(to, due, by, policy);
+            }
+        }
+    }
+
+    fn warn_of_drops(&self, from: Endpoint, by: Span) {
+        let from = match from {
+            Endpoint::Udp(address) => address.ip().to_string(),
+            other => other.to_string(),
+        };
+        let ahead = (by.as_secs_f64() * 1e3).ceil();
+        tracing::warn!(
+            "dropped an event from {from}: it would sound {:.1} ms after its timetag, and late events are dropped; stamp at \
+             least {ahead} ms further ahead, or use --late play",
+            by.as_secs_f64() * 1e3
+        );
     }
 
     /// The timetag of an event that was due at this room time.
