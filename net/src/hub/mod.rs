@@ -31,6 +31,7 @@
 mod answers;
 mod budget;
 mod clips;
+mod console;
 mod drops;
 mod gate;
 #[cfg(test)]
@@ -49,6 +50,7 @@ use answers::Out;
 pub use answers::PEERS_TOLD;
 use budget::Budget;
 use clips::Places;
+use console::Console;
 use downbeat_engine::device::DeviceState;
 use downbeat_engine::{Clip, Control, Garbage, LatePolicy, Origin, Report, StreamFailure, Supply};
 use downbeat_sync::{
@@ -141,6 +143,7 @@ pub struct Hub {
     /// What subscribers may still be told of other senders' late events.
     others_late: Budget,
     drops: Drops,
+    console: Console,
     places: Places,
     loading: usize,
     device: Option<DeviceState>,
@@ -221,7 +224,6 @@ impl Hub {
         Hub {
             seals: seals.map(|key| Checker::new(key, Moment { session: number, age })),
             score: Score::new(config.score.clone()),
-            config,
             control,
             session,
             published,
@@ -234,6 +236,8 @@ impl Hub {
             lates: Allowance::new(start.local),
             others_late: Budget::new(start.local),
             drops: Drops::default(),
+            console: Console::new(config.session.id, config.session.leader),
+            config,
             places: Places::new(),
             loading: 0,
             device: None,
@@ -391,12 +395,8 @@ impl Hub {
         self.retire();
         self.control.retry();
         self.wall = now;
-        if let Some(jump) = self.session.advance(now) {
-            self.tell_of_jump(jump);
-        }
-        while let Some(news) = self.session.news() {
-            report(news);
-        }
+        let jump = self.session.advance(now);
+        self.tell_of_session(jump);
         self.mind_the_session();
         let announcement = self.session.announcement(now.local);
         if announcement != self.announced {
@@ -617,44 +617,29 @@ impl Hub {
     fn announcement(&mut self, announcement: Option<Announcement>) {
         // It is told once more when it takes effect.
         let Some(announcement) = announcement else { return };
-        let leads = self.session.leads();
-        let why = if leads { "the wall clock was set" } else { "the ensemble's clock is set" };
-        tracing::warn!("{why}: time jumps by {}", announcement.by);
+        let (now, wall) = (self.estimate().ensemble_at(self.now), self.wall);
+        let peers = self.session.peers(self.now);
+        console::log([self.console.announced(announcement, now, wall, &peers)]);
         self.jump_announced(announcement);
     }
 
-    fn tell_of_jump(&mut self, jump: Jump) {
-        match jump.is_announced {
-            true => tracing::debug!("time has jumped by {}", jump.by),
-            false => tracing::warn!("the ensemble's clock is another: time jumps by {}", jump.by),
+    /// Tells what happened to the session since it went on with time, and how the published clock jumped.
+    fn tell_of_session(&mut self, jump: Option<Jump>) {
+        let news: Vec<News> = std::iter::from_fn(|| self.session.news()).collect();
+        let leader = self.session.leader();
+        if self.console.is_told(leader) && news.is_empty() && jump.is_none() {
+            return;
         }
-        self.jumped(jump);
+        let peers = self.session.peers(self.now);
+        console::log(self.console.tell(leader, &peers, &news, jump));
+        if let Some(jump) = jump {
+            self.jumped(jump);
+        }
     }
 
     /// Asks the audio thread for the clips that are to leave; what its ring does not take waits for the next tick.
     fn retire(&mut self) {
         self.places.ask(|place| self.control.supply(Supply::Free(place)).is_ok());
-    }
-}
-
-/// Logs what happened to the session.
-fn report(news: News) {
-    match news {
-        News::Joined { leader, via: None } => tracing::info!("joined the older session that {leader} leads"),
-        News::Joined { leader, via: Some(via) } => {
-            tracing::info!("joined the older session that {leader} leads, through {via}, which is in it");
-        }
-        News::Succeeded { leader } => {
-            tracing::info!("the leader {leader} is gone: this node leads, with the time it had");
-        }
-        News::Deaf { leader, quiet } => tracing::warn!(
-            "the leader {leader} is heard, but has answered nobody in reach for {quiet}: this node leads in its place"
-        ),
-        News::HandedOver { to } => tracing::info!("{to} is pinned as leader: it leads from now on"),
-        News::Leads => tracing::info!("pinned as leader: this node leads from now on, with the room's time"),
-        News::KeepsTime { ahead } => tracing::warn!(
-            "the wall clock of this host is {ahead} ahead of the room's time, and its kernel does not say that it is right (NTP, PTP): the room's time goes on"
-        ),
     }
 }
 
