@@ -143,10 +143,10 @@ struct Answer {
 ///
 /// Read the published clock with [`Session::clock`] or [`Session::estimate`] after each `advance`.
 ///
-/// Two nodes in virtual time, one second ahead of the other, on a network that takes 1 ms:
+/// Two nodes in virtual time, whose wall clocks are a second apart, on a network that takes 1 ms:
 ///
 /// ```
-/// use downbeat_sync::{EnsembleTime, LocalTime, Output, PeerId, Session, SessionConfig, Span, WallAnchor};
+/// use downbeat_sync::{EnsembleTime, LocalTime, Message, Output, PeerId, Session, SessionConfig, Span, WallAnchor};
 /// use std::net::SocketAddr;
 ///
 /// let address = |node: usize| SocketAddr::from(([10, 0, 0, 1 + node as u8], 9000));
@@ -162,12 +162,11 @@ struct Answer {
 ///     let config = SessionConfig { id, secret: node as u64, peers: vec![other], ..SessionConfig::default() };
 ///     Session::new(config, wall(node, now))
 /// });
-/// let mut on_their_way = Vec::new();
-/// while now < LocalTime::from_ticks(0) + Span::from_secs(10) {
+/// let mut on_their_way: Vec<(usize, Message)> = Vec::new();
+/// for _ in 0..10_000 {
 ///     now += Span::from_millis(1);
 ///     for (node, message) in std::mem::take(&mut on_their_way) {
-///         let from: usize = 1 - node;
-///         nodes[node].handle(now, address(from), &message);
+///         nodes[node].handle(now, address(1 - node), &message);
 ///     }
 ///     for (node, session) in nodes.iter_mut().enumerate() {
 ///         session.advance(wall(node, now));
