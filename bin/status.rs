@@ -143,7 +143,8 @@ fn table(targets: &[Target], answers: &[anyhow::Result<Answers>]) -> String {
         "NODE", "SOUND", "VOICES", "PENDING", "LATE", "DROPPED", "CLOCK", "ERROR ms", "BOUND ms", "HOST ms",
         "JUMPS", "STAMPS",
     ])];
-    let mut peers = vec![row(["PEER", "OF", "ROLE", "AHEAD ms", "ERROR ms", "ROUND TRIP ms", "SILENT s"])];
+    let mut peers =
+        vec![row(["PEER", "ROLE", "AHEAD ms", "ERROR ms", "ROUND TRIP ms", "SILENT s", "KNOWN TO"])];
     for (target, answers) in targets.iter().zip(answers) {
         let Ok(answers) = answers else {
             nodes.push(vec![target.to_string(), "no answer".into()]);
@@ -169,12 +170,12 @@ fn table(targets: &[Target], answers: &[anyhow::Result<Answers>]) -> String {
         peers.extend(answers.peers.iter().map(|peer| {
             vec![
                 text(peer, "address"),
-                text(node, "name"),
                 text(peer, "role"),
                 number(peer, "ahead_ms"),
                 number(peer, "error_ms"),
                 number(peer, "round_trip_ms"),
                 silence(peer),
+                target.to_string(),
             ]
         }));
     }
@@ -290,11 +291,11 @@ mod tests {
         assert_eq!(rows[1][1..7], ["virtual (card stalled)", "1", "2", "3", "4", "locked"], "{table}");
         assert_eq!(rows[2][1..], ["no answer"], "{table}");
         assert!(rows[3].is_empty(), "{table}");
-        let headings = ["PEER", "OF", "ROLE", "AHEAD ms", "ERROR ms", "ROUND TRIP ms", "SILENT s"];
+        let headings = ["PEER", "ROLE", "AHEAD ms", "ERROR ms", "ROUND TRIP ms", "SILENT s", "KNOWN TO"];
         assert_eq!(rows[4], headings, "{table}");
-        let measured = ["10.0.0.2:9000", "one", "leader", "0.000", "0.012", "0.400"];
-        assert_eq!(rows[5], [&measured[..], &["0.2"]].concat(), "{table}");
-        assert_eq!(rows[6], [&measured[..], &["5.5 gone"]].concat(), "{table}");
+        let measured = ["10.0.0.2:9000", "leader", "0.000", "0.012", "0.400"];
+        assert_eq!(rows[5], [&measured[..], &["0.2", "udp://localhost:9000"]].concat(), "{table}");
+        assert_eq!(rows[6], [&measured[..], &["5.5 gone", "udp://localhost:9000"]].concat(), "{table}");
     }
 
     #[test]
