@@ -133,7 +133,11 @@ impl Default for RateBelief {
     }
 }
 
-/// See the module.
+/// Offset and drift of another host's clock against this one's, estimated from exchanges with it.
+///
+/// Give each [`Exchange`] to [`Estimator::take`] as its answer arrives, then ask [`Estimator::estimate`] for the line as of any
+/// time. The estimate has a standard error, and a hard bound that holds as long as the two crystals differ by no more than
+/// [`Estimator::within`] says, nobody sets a clock, and no stamp is early.
 #[derive(Clone, Debug)]
 pub struct Estimator {
     belief: Belief,
