@@ -318,7 +318,7 @@ impl Estimator {
         (self.span() > 0.25 * WINDOW && line.rate_sigma < 1e-6).then_some(known)
     }
 
-    /// The standard error of the drift [1].
+    /// The standard error of the drift (1).
     pub fn rate_sigma(&self) -> f64 {
         self.line.as_ref().map_or(self.belief.rate_sigma, |line| line.rate_sigma)
     }
