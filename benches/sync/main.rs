@@ -2,7 +2,7 @@
 //!
 //! Everything but the cost is virtual time, from seeds, and comes out the same on every machine. `-- field`, `kinds`, `attack`, `day`, `card`,
 //! `company`, `schedules` or `cost` measures only that; of `field` and `kinds` only what has the text of `KIND` (environment) in its name, and no
-//! others' methods if `OURS` is set. Not for: the session on real sockets.
+//! others' methods if `OURS` is set; `SEEDS` is how many. Not for: the session on real sockets.
 
 mod card;
 mod company;
@@ -25,7 +25,8 @@ use report::{Table, digits, quantile, unless_quick, verdict};
 const DAY: f64 = 86_400.0;
 
 fn main() {
-    let seeds = unless_quick(20, 1);
+    let asked = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok());
+    let seeds = asked.unwrap_or(unless_quick(20, 1));
     report::title(&format!("sync: one follower, one reference, {seeds} seeds; errors in us, times in s"));
     let mut missed = Vec::new();
     // All rooms, or those that are named.

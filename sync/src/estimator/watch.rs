@@ -56,7 +56,7 @@ const STARVED: Seconds = 300.0;
 /// Against a line that did not follow, both ways' least stamps are late by the excess together: by no less than this part.
 const FITTED: f64 = 0.5;
 /// The tilt of the last exchanges lags behind what the line is off by: so many times it, beyond its deviation, may be that.
-const WAVERS: f64 = 3.5;
+const WAVERS: f64 = 5.0;
 
 /// What is new.
 #[derive(Clone, Copy, Debug, PartialEq)]
