@@ -1,7 +1,8 @@
 //! How synchronous peers are: our estimator and the anchors' over simulated networks, and what ours costs.
 //!
 //! Everything but the cost is virtual time, from seeds, and comes out the same on every machine. `-- field`, `kinds`, `attack`, `day`, `card`,
-//! `company`, `schedules` or `cost` measures only that. Not for: the session on real sockets.
+//! `company`, `schedules` or `cost` measures only that; of `field` and `kinds` only what has the text of `KIND` (environment) in its name, and no
+//! others' methods if `OURS` is set; `SEEDS` is how many. Not for: the session on real sockets.
 
 mod card;
 mod company;
@@ -24,7 +25,8 @@ use report::{Table, digits, quantile, unless_quick, verdict};
 const DAY: f64 = 86_400.0;
 
 fn main() {
-    let seeds = unless_quick(20, 1);
+    let asked = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok());
+    let seeds = asked.unwrap_or(unless_quick(20, 1));
     report::title(&format!("sync: one follower, one reference, {seeds} seeds; errors in us, times in s"));
     let mut missed = Vec::new();
     // All rooms, or those that are named.
@@ -124,28 +126,6 @@ fn of_all_kinds(seeds: u64, missed: &mut Vec<String>) {
     for kind in KINDS.iter().filter(|kind| kind.scenario.name.contains(&only)) {
         let entries = if ours_only() { &field[..1] } else { &field[..] };
         let scenario = Scenario { seeds, ..kind.scenario };
-        if std::env::var_os("DEBUG").is_some() {
-            for seed in 0..seeds {
-                let track = Trial::new(&scenario, OURS.polling, seed).track(&OURS);
-                let w = track
-                    .points
-                    .iter()
-                    .filter(|p| p.since > 60.0)
-                    .max_by(|a, b| a.error.abs().total_cmp(&b.error.abs()))
-                    .unwrap();
-                println!("seed {seed} worst {w:?} moves {}", track.moves);
-                if w.error.abs() > 50e3 || (seed == 0 && std::env::var_os("TRACE").is_some()) {
-                    for p in track
-                        .points
-                        .iter()
-                        .filter(|p| p.since > w.since - 60.0 && p.since < w.since + 30.0)
-                        .step_by(10)
-                    {
-                        println!("   {p:?}");
-                    }
-                }
-            }
-        }
         let all = scenario.run_all(entries);
         let (f, name) = (all[0], scenario.name);
         let limits = Figures {

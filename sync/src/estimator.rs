@@ -77,6 +77,13 @@ const UNTRIED: f64 = 0.577;
 const HELD: f64 = 0.85;
 /// With fewer stamps a cloud is weeded at each fit: the gate lets in what it cannot judge yet.
 const GROWN: usize = 160;
+/// A way is another one if the earliest stamp is before its edge by more than this many deviations, and of at least so many
+/// stamps all but one in so many are early by at least that part of it.
+const FASTER: f64 = 10.0;
+const ANOTHER_WAY: usize = 3;
+const EARLY_PART: f64 = 0.5;
+/// What a slower network took may have been a queue that the line followed as a drift: so sure is the rate after it [10 ppm].
+const FOOLED_RATE: f64 = 10e-6;
 /// So many stamps the other way must be late for a step that is told by how late they are.
 const CONFIRMED: usize = 3;
 /// The window must span this much before the estimate counts as locked.
@@ -126,7 +133,11 @@ impl Default for RateBelief {
     }
 }
 
-/// See the module.
+/// Offset and drift of another host's clock against this one's, estimated from exchanges with it.
+///
+/// Give each [`Exchange`] to [`Estimator::take`] as its answer arrives, then ask [`Estimator::estimate`] for the line as of any
+/// time. The estimate has a standard error, and a hard bound that holds as long as the two crystals differ by no more than
+/// [`Estimator::within`] says, nobody sets a clock, and no stamp is early.
 #[derive(Clone, Debug)]
 pub struct Estimator {
     belief: Belief,
@@ -254,8 +265,9 @@ impl Estimator {
                 return Verdict::Doubted;
             }
             Judgement::Lower => {
+                self.forget_slow_ways();
                 for stamps in self.gate.take_dissent() {
-                    self.push(&stamps);
+                    self.admit(&stamps);
                 }
                 self.next_fit = 0.0;
                 Verdict::Used
@@ -306,6 +318,11 @@ impl Estimator {
         (self.span() > 0.25 * WINDOW && line.rate_sigma < 1e-6).then_some(known)
     }
 
+    /// The standard error of the drift (1).
+    pub fn rate_sigma(&self) -> f64 {
+        self.line.as_ref().map_or(self.belief.rate_sigma, |line| line.rate_sigma)
+    }
+
     /// The least that the network takes both ways, as far as seen.
     pub fn least_round_trip(&self) -> Option<Span> {
         let line = self.line.as_ref()?;
@@ -350,6 +367,7 @@ impl Estimator {
                 News::None => {}
                 News::Queue { side, since, late } => self.clouds[side].drop_late(&line, side, since, late),
                 News::Bent => self.bent(&line),
+                News::Faster { since, rate } => self.faster(&line, since, rate),
             }
             admitted = self.watch.admits(stamps, &line);
         }
@@ -372,6 +390,43 @@ impl Estimator {
         let noise = line.deviation(0).min(line.deviation(1));
         let most = (CALM_PART * noise / line::JERK).cbrt().clamp(WINDOW, LONGEST);
         needed.fold(0.0, f64::max).clamp(WINDOW, most)
+    }
+
+    /// Where all that comes is far earlier than before, that way is another one now: what it took before tells nothing of it, and
+    /// would only hold the line where it was.
+    fn forget_slow_ways(&mut self) {
+        let Some(line) = self.line else { return };
+        let Some((_, _, since)) = self.gate.earliest(&line) else { return };
+        for side in 0..2 {
+            let residuals: Vec<Seconds> =
+                self.gate.dissenters().map(|s| line.residual(side, s.x[side], s.y[side])).collect();
+            let early = -residuals.iter().copied().fold(f64::INFINITY, f64::min);
+            let dissenters = residuals.iter().filter(|residual| **residual < -EARLY_PART * early).count();
+            let cloud = &mut self.clouds[side];
+            let begin = cloud.x.partition_point(|x| *x < since);
+            let stamps = cloud.x[begin..].iter().zip(&cloud.y[begin..]);
+            let others = stamps.filter(|(x, y)| line.residual(side, **x, **y) > -EARLY_PART * early).count();
+            if early > FASTER * line.deviation(side) && dissenters >= ANOTHER_WAY.max(ANOTHER_WAY * others) {
+                cloud.forget(since);
+                self.belief.rate = line.rate();
+                self.belief.rate_sigma = (line.rate_sigma + FOOLED_RATE).min(ANY_RATE);
+            }
+        }
+    }
+
+    /// The network takes less than ever since then: what it took before tells nothing of the clock any more, and would only hold
+    /// the line where it was.
+    fn faster(&mut self, line: &Line, since: Seconds, rate: f64) {
+        for cloud in &mut self.clouds {
+            cloud.forget(since);
+        }
+        self.belief.rate = rate;
+        self.belief.rate_sigma = (line.rate_sigma + FOOLED_RATE).min(ANY_RATE);
+        self.line = None;
+        self.ladder = Ladder::default();
+        self.fresh = AFTER_GAP;
+        self.next_fit = 0.0;
+        self.watch = Watch::default();
     }
 
     /// The crystals run at other rates now: what is old fits no more.

@@ -34,6 +34,9 @@ const RATE_GAIN_PER_SEC: f64 = 0.05;
 /// that two successors of a split ensemble stay together [2 ppm], and takes its rate over half an hour.
 const GENTLE_SLEW: f64 = 2e-6;
 const GENTLE_GAIN_PER_SEC: f64 = 0.0005;
+/// An inherited rate that may be off by this much [2 ppm] is given up as fast as a wall clock's rate is learned: by the time that it
+/// is learned, it has cost less than a millisecond even where any rate was possible.
+const DOUBTED_RATE: f64 = 2e-6;
 /// No good oscillator is further off than this: more is a small step, or NTP slewing the wall clock (at 500 ppm), from
 /// which hardly anything is learned, unless it lasts for half an hour [250 ppm].
 const GOOD_RATE: f64 = 250e-6;
@@ -82,6 +85,8 @@ pub struct Timescale {
     apart: Span,
     /// It was another host's before.
     inherited: bool,
+    /// What is left of the doubt in the rate that was inherited: its standard error [1].
+    doubt: f64,
     /// While a jump was pending the wall clock was set once more, or another took its place: after that there is to be one
     /// more jump, if it is further off than this.
     owed: Option<Span>,
@@ -98,6 +103,7 @@ impl Timescale {
             wall_rate: 0.0,
             apart: Span::ZERO,
             inherited: false,
+            doubt: 0.0,
             owed: None,
         }
     }
@@ -105,7 +111,16 @@ impl Timescale {
     /// Goes on with an ensemble's time after its leader has gone: with its room time, its jumps, and the one that leader may
     /// have announced. It is led to this wall clock only if that is close to it: else the old leader's was the better one, as
     /// far as anybody knows, and only the rate of this one is followed.
-    pub fn resume(line: ClockEstimate, epochs: Epochs, wall: WallAnchor, follow: FollowWall) -> Timescale {
+    ///
+    /// How fast the old time ran by this host's oscillator is known to `rate_sigma` (standard error, 1). The less it is known, the
+    /// sooner this wall clock's own rate takes its place.
+    pub fn resume(
+        line: ClockEstimate,
+        rate_sigma: f64,
+        epochs: Epochs,
+        wall: WallAnchor,
+        follow: FollowWall,
+    ) -> Timescale {
         let rate = line.rate().clamp(-MAX_BEND, MAX_BEND);
         let line = line.anchored_at(wall.local).with_rate(rate);
         let mut scale = Timescale {
@@ -116,6 +131,7 @@ impl Timescale {
             wall_rate: line.rate(),
             apart: Span::ZERO,
             inherited: true,
+            doubt: rate_sigma.max(0.0),
             owed: None,
         };
         scale.part(wall);
@@ -182,7 +198,7 @@ impl Timescale {
     }
 
     /// The wall clock is known to be right, so the ensemble's time is led there, though it was another host's: by one announced
-    /// jump if they are more than [`STEP`] apart, else by slewing. Says whether a jump was announced just now.
+    /// jump if they are more than 10 ms apart, else by slewing. Says whether a jump was announced just now.
     pub fn lead_to_wall(&mut self, wall: WallAnchor) -> bool {
         self.adopt_wall(wall, STEP)
     }
@@ -255,11 +271,13 @@ impl Timescale {
         let secs = elapsed.as_secs_f64();
         let rate = (self.wall_rate + surprise.as_secs_f64() / secs).clamp(-MAX_RATE, MAX_RATE);
         let per_sec = match self.inherited {
-            true => GENTLE_GAIN_PER_SEC,
+            true => GENTLE_GAIN_PER_SEC + RATE_GAIN_PER_SEC * (self.doubt / DOUBTED_RATE).min(1.0),
             false if rate.abs() > GOOD_RATE => DOUBTFUL_GAIN_PER_SEC,
             false => RATE_GAIN_PER_SEC,
         };
-        self.wall_rate += (rate - self.wall_rate) * (1.0 - (-per_sec * secs).exp());
+        let kept = (-per_sec * secs).exp();
+        self.wall_rate += (rate - self.wall_rate) * (1.0 - kept);
+        self.doubt *= kept;
     }
 
     /// Bends the line toward the wall clock, which is ahead by `behind`, without a step: same time now, another rate
@@ -423,7 +441,8 @@ mod tests {
         // Its own wall clock was a minute ahead all the time; or is where the ensemble's time was.
         for ahead in [minute, Span::ZERO] {
             let start = wall(1.2, 0.0, ahead);
-            let mut heir = Timescale::resume(scale.estimate(), scale.epochs(), start, FollowWall::Follow);
+            let mut heir =
+                Timescale::resume(scale.estimate(), 0.0, scale.epochs(), start, FollowWall::Follow);
             for second in 2..60 {
                 assert!(!heir.look(wall(f64::from(second), 0.0, ahead)));
             }
@@ -440,7 +459,7 @@ mod tests {
         {
             let start = wall(0.0, 0.0, Span::ZERO);
             let line = ClockEstimate::new(start.local, start.wall + off);
-            let mut scale = Timescale::resume(line, Epochs::default(), start, FollowWall::Follow);
+            let mut scale = Timescale::resume(line, 0.0, Epochs::default(), start, FollowWall::Follow);
             assert_eq!(scale.lead_to_wall(wall(1.0, 0.0, Span::ZERO)), jumps == 1);
             for second in 2..1_500 {
                 assert!(!scale.look(wall(f64::from(second), 0.0, Span::ZERO)));
@@ -513,7 +532,7 @@ mod tests {
         for (ahead, led) in [(Span::from_millis(5), true), (Span::from_secs(7200), false)] {
             let start = wall(0.0, 0.0, Span::ZERO);
             let line = ClockEstimate::new(start.local, start.wall + ahead);
-            let mut scale = Timescale::resume(line, Epochs::default(), start, FollowWall::Follow);
+            let mut scale = Timescale::resume(line, 0.0, Epochs::default(), start, FollowWall::Follow);
             for second in 1..=4_000 {
                 assert!(!scale.look(wall(f64::from(second), 0.0, Span::ZERO)));
             }
@@ -525,9 +544,25 @@ mod tests {
         let start = wall(0.0, 0.0, Span::ZERO);
         let ahead = Span::from_secs(7200);
         let line = ClockEstimate::new(start.local, start.wall + ahead);
-        let mut scale = Timescale::resume(line, Epochs::default(), start, FollowWall::Follow);
+        let mut scale = Timescale::resume(line, 0.0, Epochs::default(), start, FollowWall::Follow);
         assert!(!scale.look(wall(1.0, 0.0, ahead + Span::from_millis(2))));
         assert_eq!((scale.epochs().count(), scale.apart), (0, Span::ZERO));
+    }
+
+    #[test]
+    fn a_rate_that_was_inherited_with_doubt_is_soon_given_up() {
+        // It is 40 ppm off this host's wall clock, as nobody knew well; or is known, and kept for long.
+        for (doubt, most, least) in [(30e-6, 1e-3, 0.0), (0.1e-6, 1.0, 1e-3)] {
+            let start = wall(0.0, 0.0, Span::ZERO);
+            let line = ClockEstimate::new(start.local, start.wall + Span::from_secs(60)).with_rate(40e-6);
+            let mut scale = Timescale::resume(line, doubt, Epochs::default(), start, FollowWall::Follow);
+            for second in 1..=120 {
+                assert!(!scale.look(wall(f64::from(second), 0.0, Span::ZERO)));
+            }
+            let end = wall(120.0, 0.0, Span::from_secs(60));
+            let moved = (scale.ensemble_at(end.local) - end.wall).as_secs_f64().abs();
+            assert!((least..=most).contains(&moved), "{doubt}: {moved}");
+        }
     }
 
     #[test]
@@ -538,8 +573,13 @@ mod tests {
                 wall(0.0, 0.0, Span::ZERO).local,
                 wall(0.0, 0.0, Span::from_secs(7_200)).wall,
             );
-            let mut scale =
-                Timescale::resume(line, Epochs::default(), wall(0.0, 0.0, Span::ZERO), FollowWall::Follow);
+            let mut scale = Timescale::resume(
+                line,
+                0.0,
+                Epochs::default(),
+                wall(0.0, 0.0, Span::ZERO),
+                FollowWall::Follow,
+            );
             assert!(scale.change_wall(wall(1.0, 0.0, ahead)), "they are apart");
             assert_eq!(announced(&scale), (ahead - Span::from_secs(7_200), 1));
             for second in 2..=2_000 {

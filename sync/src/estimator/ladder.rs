@@ -69,7 +69,7 @@ struct Rung {
 
 impl Rung {
     fn learn(&mut self, line: &Line, holds_width: bool) {
-        if !(line.is_finite() && line.variance > 0.0 && line.bias.is_finite()) {
+        if !(line.is_finite() && line.variance.is_finite() && line.variance > 0.0 && line.bias.is_finite()) {
             return;
         }
         let since = self.line.map_or(f64::INFINITY, |before| line.now - before.now);

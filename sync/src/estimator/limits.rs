@@ -8,9 +8,8 @@
 //! ([`MaxDrift`]). All recede at one speed, so of all limits of one side the tightest now stays the tightest, and one number a
 //! side holds what all exchanges together prove (their intersection, Marzullo 1984).
 //!
-//! That is a proof, under what it assumes: crystals within [`MaxDrift`] of each other; stamps that are no coarser than the
-//! coarsest of [`GRAINS`] their clock's stamps all lie on, and else wrong by no more than [`CONVERSION`]; and clocks that
-//! nobody sets. Where a clock is set, stamps come early or a host lies, limits may be wrong: until they contradict each other,
+//! That is a proof, under what it assumes: crystals within [`MaxDrift`] of each other; stamps that are rounded to an even grid, if
+//! their clock is coarse ([`Grain`]), and else wrong by no more than [`CONVERSION`]; and clocks that nobody sets. Where a clock is set, stamps come early or a host lies, limits may be wrong: until they contradict each other,
 //! which ends it at once; until the gate finds the step; or until they are forgotten, by exchanges that come at least
 //! [`AGE`] later, whichever is first. By less than the network's round trip a clock may be set without any contradiction.
 
@@ -23,18 +22,22 @@ const CONVERSION: Seconds = 2e-6;
 /// A limit is remembered for so long, and for no more than twice that. By then it has receded by more than any network takes
 /// [256 s: 51 ms at 200 ppm].
 const AGE: Seconds = 256.0;
-/// Clocks may count in steps of these, coarsest first [ns]: timer ticks of 64, 100 and 250 Hz, and decimals. What is finer is
-/// part of [`CONVERSION`].
-const GRAINS: [i128; 7] = [15_625_000, 10_000_000, 4_000_000, 1_000_000, 100_000, 10_000, 1_000];
-/// A stamp lies on a grid if it is no further from it than this: it may be rounded to ticks twice [ticks].
-const OFF_GRID: i128 = 3;
+/// Ticks of a stamp in a second.
+const TICKS_PER_SEC: f64 = 4_294_967_296.0;
+/// A grain finer than this is part of [`CONVERSION`] (s).
+const FINE: Seconds = 1e-6;
+/// The difference of two distances of a coarse clock's stamps may be off its grid by this: each of the four was rounded to
+/// nanoseconds, then to ticks [ticks].
+const OFF_GRID: u64 = 12;
+/// Distances that are remembered.
+const DISTANCES: usize = 16;
 
-/// The most that two crystals may differ in rate [1]: what a hard bound assumes.
+/// The most that two crystals may differ in rate, which has no unit: what a hard bound assumes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MaxDrift(f64);
 
 impl MaxDrift {
-    /// The largest that can be asked for [ppm]: clocks that run this much apart are not believed at all.
+    /// The largest that can be asked for, in parts per million: clocks that run this much apart are not believed at all.
     pub const MOST_PPM: f64 = 1_000.0;
 
     /// From parts per million, above 0 and up to [`MaxDrift::MOST_PPM`]; else `None`.
@@ -150,30 +153,45 @@ impl Limits {
     }
 }
 
-/// How coarse a clock's stamps are: the coarsest of [`GRAINS`] that all differences of its stamps are multiples of.
-#[derive(Clone, Copy, Debug, Default)]
+/// How coarse a clock's stamps are, at most.
+///
+/// Distances of stamps that lie on an even grid are multiples of its step, and so are the differences of such distances: so the
+/// step is no more than the least of these that is not zero. A fine clock, read with any jitter, is known as one after a handful
+/// of exchanges: so many distances have a pair that is alike to a part in a hundred of their jitter.
+#[derive(Clone, Copy, Debug)]
 struct Grain {
-    first: Option<u64>,
-    /// Which of the grains.
-    place: usize,
+    last: Option<u64>,
+    /// The last distances, the newest at `next` less one; zero is one that any clock may have [ticks].
+    distances: [u64; DISTANCES],
+    next: usize,
+    /// The least difference so far [ticks].
+    least: u64,
+}
+
+impl Default for Grain {
+    fn default() -> Grain {
+        // Of a clock that never told two times nothing is known; it is taken for a fine one.
+        Grain { last: None, distances: [0; DISTANCES], next: 0, least: 0 }
+    }
 }
 
 impl Grain {
     fn see(&mut self, ticks: u64) {
-        let first = *self.first.get_or_insert(ticks);
-        let since = i128::from(ticks.wrapping_sub(first) as i64) * 1_000_000_000;
-        while let Some(grain) = GRAINS.get(self.place) {
-            let step = grain << 32;
-            let over = since.rem_euclid(step);
-            if over.min(step - over) <= OFF_GRID * 1_000_000_000 {
-                break;
+        let Some(last) = self.last.replace(ticks) else { return };
+        let distance = (ticks.wrapping_sub(last) as i64).unsigned_abs();
+        for other in self.distances.into_iter().chain([0]) {
+            let apart = distance.abs_diff(other);
+            if apart > OFF_GRID && (apart < self.least || self.least == 0) {
+                self.least = apart;
             }
-            self.place += 1;
         }
+        self.distances[self.next] = distance;
+        self.next = (self.next + 1) % DISTANCES;
     }
 
     fn secs(&self) -> Seconds {
-        GRAINS.get(self.place).map_or(0.0, |nanos| *nanos as f64 / 1e9)
+        let secs = (self.least + OFF_GRID) as f64 / TICKS_PER_SEC;
+        if secs < FINE { 0.0 } else { secs }
     }
 }
 
@@ -187,7 +205,7 @@ mod tests {
 
     fn fine(drift: MaxDrift) -> Limits {
         let mut limits = Limits::new(drift);
-        limits.grains = [Grain { first: Some(0), place: GRAINS.len() }; 2];
+        limits.grains = [Grain::default(); 2];
         limits
     }
 
@@ -210,7 +228,7 @@ mod tests {
         // Either clock may count in milliseconds; rounded down, either limit may be wrong by nearly one.
         for coarse in [0, 1] {
             let mut limits = fine(MaxDrift::default());
-            limits.grains[coarse] = Grain { first: Some(0), place: 3 };
+            limits.grains[coarse].least = (1e-3 * TICKS_PER_SEC) as u64;
             limits.take(&stamps(10.0, 2e-3, 1e-3, 0.0));
             let [above, below] = limits.at(10.003);
             assert!(above >= 3e-3 && below >= 2e-3 && above < 3.1e-3, "{above} {below}");
@@ -244,20 +262,57 @@ mod tests {
         assert!(wrong_until > 100.0 && wrong_until <= 2.0 * AGE + 1.0, "{wrong_until}");
     }
 
-    #[test]
-    fn a_coarse_clock_is_found_whatever_its_phase_and_a_fine_one_at_once() {
-        let seen = |stamps: &[f64]| {
-            let mut grain = Grain::default();
-            for stamp in stamps {
-                grain.see((stamp * 4_294_967_296.0).round() as u64);
+    /// What is found of a clock that counts in steps of so many nanoseconds, or of one, from a handful of exchanges of these four
+    /// stamps' pattern: 20 ms apart, answered at once, with a jitter of up to `most` (s).
+    fn found(step: f64, phase: f64, exchanges: u32, most: f64) -> f64 {
+        let mut grain = Grain::default();
+        for n in 0..exchanges {
+            let jitter = |n: u32| most * f64::from(n.wrapping_mul(2_654_435_761) >> 12) / 1_048_576.0;
+            let asked = 1_000.0 + 0.02 * f64::from(n);
+            for at in [asked + jitter(2 * n), asked + 0.3e-3 + jitter(2 * n) + jitter(2 * n + 1)] {
+                let coarse = phase + (at / step).floor() * step;
+                let rounded = (coarse * 1e9).round() / 1e9;
+                grain.see((rounded * TICKS_PER_SEC).round() as u64);
             }
-            grain.secs()
-        };
-        assert_eq!(seen(&[1000.0137, 1000.0147, 1000.3337]), 1e-3);
-        assert_eq!(seen(&[5.25, 5.28, 6.31]), 10e-3);
-        assert_eq!(seen(&[5.25, 5.254, 6.298]), 4e-3);
-        assert_eq!(seen(&[5.25, 5.250017, 6.298]), 1e-6);
-        assert_eq!(seen(&[5.25, 5.250017123]), 0.0);
+        }
+        grain.secs()
+    }
+
+    #[test]
+    fn a_coarse_clock_is_found_whatever_its_step_and_phase() {
+        let steps = [
+            1e-3,
+            2e-3,
+            4e-3,
+            5e-3,
+            10e-3,
+            20e-3,
+            1.0 / 60.0,
+            1.0 / 64.0,
+            1.0 / 300.0,
+            1.0 / 1024.0,
+            50e-6,
+            1.0 / 32_768.0,
+        ];
+        for step in steps {
+            for (phase, exchanges) in [(0.0, 2), (0.000_137, 4), (0.000_2, 25), (0.77, 1_000), (0.0, 20_000)]
+            {
+                let found = found(step, phase, exchanges, 23e-3);
+                assert!(
+                    found == 0.0 && exchanges < 3 || found > step * 0.999_999,
+                    "{step} {exchanges}: {found}"
+                );
+                assert!(exchanges < 100 || found < 1.001 * step, "{step} {exchanges}: {found}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_fine_clock_is_known_as_one_after_a_handful_of_exchanges() {
+        for (exchanges, most) in [(4, 30e-6), (12, 8e-6), (100, 6e-6)] {
+            let found = found(1e-9, 0.0, exchanges, 100e-6);
+            assert!(found <= most, "{exchanges}: {found}");
+        }
     }
 
     #[test]

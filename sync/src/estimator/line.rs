@@ -191,7 +191,7 @@ impl Line {
 
     /// Whether it is a line at all: too few stamps may leave it open.
     pub(super) fn is_finite(&self) -> bool {
-        self.at.iter().all(|part| part.is_finite()) && self.variance.is_finite()
+        self.at.iter().all(|part| part.is_finite())
     }
 
     /// The offset now (s).
@@ -318,8 +318,12 @@ impl Line {
         let [one, other] = [sums[0].early, sums[1].early];
         let touching = if firm > 0.0 { one.max(other) } else { one.min(other) };
         let few = 1.0 + FEW / (touching.powi(2) + 0.3);
-        let gaps =
-            lowest.map(|[first, second, _]| if second.is_finite() { (second - first).powi(2) } else { 0.0 });
+        // One stamp says nothing of how its edge hops, and none need say anything of one that is known from the other.
+        let gap = |side: usize| {
+            let [first, second, _] = lowest[side];
+            if firm > 0.0 && clouds[side].x.is_empty() { 0.0 } else { (second - first).powi(2) }
+        };
+        let gaps = [gap(0), gap(1)];
         let gaps = GAPS * (gaps[0] + gaps[1]) / (touching + 1.0);
         let firsts = clouds.iter().filter_map(|cloud| cloud.x.first()).copied();
         let begin = firsts.reduce(f64::max).unwrap_or(self.now);

@@ -134,3 +134,23 @@ fn a_network_that_turns_out_faster_is_no_step() {
     assert_eq!(estimator.counts().1, 0);
     assert!(error(&estimator, 100.0, 0.0).abs() < 10e-6);
 }
+
+#[test]
+fn queues_on_both_ways_are_forgotten_soon_after_they_are_over() {
+    // Of different lengths, for longer than the window and for less; and alike.
+    for (out, back, until) in [(20e-3, 15e-3, 300.0), (20e-3, 15e-3, 200.0), (3e-3, 3e-3, 400.0)] {
+        let mut estimator = Estimator::new(RateBelief::default());
+        for n in 0..2_000 {
+            let t = 0.25 * f64::from(n);
+            let queue = |more: f64| if t > 150.0 && t < until { more } else { 0.0 };
+            estimator.take(&exchange(t, 30.0, queue(out) + delay(2 * n), queue(back) + delay(2 * n + 1)));
+            let estimate = estimator.estimate(local(t * (1.0 + 30e-6))).expect("there were exchanges");
+            let error = error(&estimator, t, 30.0).abs();
+            assert!(error <= estimate.bound.as_secs_f64(), "{out} {back}, {t}: {error}");
+            if (60.0..150.0).contains(&t) || t > until + 10.0 {
+                assert!(error < 25e-6, "{out} {back}, {t}: {error}");
+            }
+        }
+        assert_eq!(estimator.counts().1, 0, "{out} {back}");
+    }
+}

@@ -12,6 +12,8 @@
 //! A crystal that leaps to another rate moves both ways' stamps, one up and the other down, and no round trip. Then what is older
 //! than the last seconds fits no more, and is forgotten.
 //!
+//! A network that turns out faster than ever, for good, tells more of the clock in six exchanges than it did in two minutes.
+//!
 //! How much is much, these networks' own calm says: mean and mean deviation of the same figures over the last minute of it.
 
 use super::gate::Stamps;
@@ -23,6 +25,8 @@ use std::collections::VecDeque;
 const LAST: usize = 12;
 /// A line so young still finds its place (s).
 const SETTLING: Seconds = 10.0;
+/// So many of them in a row that are all faster than the calm are another network.
+const FASTER: usize = 6;
 /// Calm is learned over so long (s), from at least so many looks.
 const MEMORY: Seconds = 60.0;
 const LOOKS: f64 = 48.0;
@@ -30,8 +34,12 @@ const LOOKS: f64 = 48.0;
 const QUEUED: f64 = 8.0;
 const QUEUED_MIN: Seconds = 30e-6;
 const SLOW: f64 = 4.0;
-const BENT: f64 = 6.0;
+const BENT: f64 = 4.5;
 const BENT_MIN: Seconds = 6e-6;
+/// Where that deviation is larger, a window of seconds would be worse than any crystal (s).
+const QUIET: Seconds = 5e-6;
+/// And so many looks on end must say so.
+const CONFIRM: u32 = 3;
 /// A single look counts in the mean deviation as no more than so many of it.
 const BOUNDED: f64 = 4.0;
 /// A queue is over when no more than this part of what began it is left.
@@ -48,7 +56,7 @@ const STARVED: Seconds = 300.0;
 /// Against a line that did not follow, both ways' least stamps are late by the excess together: by no less than this part.
 const FITTED: f64 = 0.5;
 /// The tilt of the last exchanges lags behind what the line is off by: so many times it, beyond its deviation, may be that.
-const WAVERS: f64 = 2.5;
+const WAVERS: f64 = 5.0;
 
 /// What is new.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,6 +67,9 @@ pub(super) enum News {
     Queue { side: usize, since: Seconds, late: Seconds },
     /// The crystals' rates have changed.
     Bent,
+    /// The network is another one since then: the slowest exchange took less than the fastest before. The line's rate was this
+    /// before it felt the change.
+    Faster { since: Seconds, rate: f64 },
 }
 
 /// Mean and mean deviation of a figure while all is calm.
@@ -91,6 +102,8 @@ impl Calm {
 struct Queue {
     /// Which way; `None` if nobody can tell.
     side: Option<usize>,
+    /// How many looks it has lasted.
+    looks: usize,
     /// Since when nobody can tell.
     open: Seconds,
     /// What began it.
@@ -111,11 +124,15 @@ pub(super) struct Watch {
     trips: Calm,
     /// By how much the two ways' least stamps are off, one up and the other down.
     tilts: Calm,
+    /// How many looks on end said that the line is bent.
+    bends: u32,
     /// What the line may be off by, beyond its own error.
     misfit: Seconds,
     queue: Option<Queue>,
     /// Since when round trips are long, and neither way has left its edge.
     followed: Option<Seconds>,
+    /// The line's rate when no round trip was shorter than ever [1].
+    rate: f64,
 }
 
 impl Watch {
@@ -131,10 +148,20 @@ impl Watch {
         if self.last.len() < LAST {
             return News::None;
         }
+        let newest = self.last.range(LAST - FASTER..);
+        let slowest = newest.map(|stamps| stamps.y[0] + stamps.y[1]).fold(f64::NEG_INFINITY, f64::max);
+        if self.trips.is_known()
+            && self.trips.mean - slowest > (QUEUED * self.trips.deviation).max(QUEUED_MIN)
+        {
+            return News::Faster { since: self.last[LAST - FASTER].x[0], rate: self.rate };
+        }
         let least = |of: &dyn Fn(&Stamps) -> Seconds| self.last.iter().map(of).fold(f64::INFINITY, f64::min);
         let trip = least(&|stamps| stamps.y[0] + stamps.y[1]);
         let low = [0, 1].map(|side| least(&|stamps| line.residual(side, stamps.x[side], stamps.y[side])));
         let excess = trip - self.trips.mean;
+        if excess > -(QUEUED * self.trips.deviation).max(QUEUED_MIN) {
+            self.rate = line.rate();
+        }
         let tilt = 0.5 * (low[0] - low[1]);
         let tilted = tilt - self.tilts.mean;
         let is_tilted = self.tilts.is_known() && tilted.abs() > (BENT * self.tilts.deviation).max(BENT_MIN);
@@ -152,7 +179,11 @@ impl Watch {
             let is_known = self.tilts.is_known();
             self.misfit =
                 if is_known { WAVERS * (tilted.abs() - self.tilts.deviation).max(0.0) } else { 0.0 };
-            if is_tilted && is_settled && excess < 0.5 * tilted.abs() {
+            let is_bent =
+                is_tilted && is_settled && self.tilts.deviation < QUIET && excess < 0.5 * tilted.abs();
+            self.bends = if is_bent { self.bends + 1 } else { 0 };
+            if self.bends == CONFIRM {
+                self.bends = 0;
                 self.last.clear();
                 return News::Bent;
             }
@@ -175,11 +206,13 @@ impl Watch {
         let late = usize::from(low[1] > low[0]);
         let side = (low[1 - late] < OTHER * excess).then_some(late);
         let before = self.queue;
-        let began = Queue { side, open: now, limit: limit.min(excess), excess, fed: now };
+        let began = Queue { side, looks: 0, open: now, limit: limit.min(excess), excess, fed: now };
         let queue = self.queue.get_or_insert(began);
         queue.excess = excess;
-        // Whose it is stays so while it lasts, unless that is contradicted.
-        if side.is_some() || queue.side.is_some_and(|side| low[1 - side] > excess) {
+        // The first looks may still be at exchanges from before. From then on whose it is stays so while it lasts, unless that is
+        // contradicted.
+        queue.looks += 1;
+        if queue.looks <= LAST || side.is_some() || queue.side.is_some_and(|side| low[1 - side] > excess) {
             queue.side = side;
         }
         if queue.side.is_some() {

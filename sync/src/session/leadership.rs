@@ -9,7 +9,7 @@ use super::report::News;
 use super::source::NEWER;
 use super::timers::Timer;
 use super::{FORGET, GONE, LEASE, LOOK, READY, READY_AFTER, Role, SUCCESSORS, Session};
-use crate::{FollowWall, LocalTime, Span, SyncState, Timescale, WallAnchor};
+use crate::{FollowWall, LocalTime, RateBelief, Span, SyncState, Timescale, WallAnchor};
 use std::net::SocketAddr;
 
 /// How much later each further successor acts, so that the first is heard before: more than a heartbeat, by which two followers' last
@@ -377,7 +377,8 @@ impl Session {
             _ => line.rate().clamp(-ANY_CRYSTAL, ANY_CRYSTAL),
         };
         let line = line.with_rate(rate).with_error(Span::ZERO, line.bound);
-        let timescale = Timescale::resume(line, self.jumps.latest(), now, self.config.follow);
+        let rate_sigma = self.rate_sigma();
+        let timescale = Timescale::resume(line, rate_sigma, self.jumps.latest(), now, self.config.follow);
         self.jumps.lead(self.session, timescale.epochs());
         self.published.adopt(&timescale.estimate());
         self.role = Role::Leading(Box::new(timescale));
@@ -389,6 +390,17 @@ impl Session {
             self.peers.iter().map(|(id, peer)| (*id, peer.address)).collect();
         for (id, address) in everybody {
             self.greet(address, Some(id), local);
+        }
+    }
+
+    /// How well it is known how fast the published time runs by this host's oscillator (standard error, 1).
+    fn rate_sigma(&self) -> f64 {
+        match &self.role {
+            Role::Leading(_) => 0.0,
+            Role::Following(following) => {
+                let source = self.peers.get(&following.source());
+                source.map_or(RateBelief::default().sigma, |peer| peer.estimator().rate_sigma())
+            }
         }
     }
 
