@@ -9,7 +9,7 @@ use super::report::News;
 use super::source::NEWER;
 use super::timers::Timer;
 use super::{FORGET, GONE, LEASE, LOOK, READY, READY_AFTER, Role, SUCCESSORS, Session};
-use crate::{FollowWall, LocalTime, RateBelief, Span, Timescale, WallAnchor};
+use crate::{FollowWall, LocalTime, RateBelief, Span, SyncState, Timescale, WallAnchor};
 use std::net::SocketAddr;
 
 /// How much later each further successor acts, so that the first is heard before: more than a heartbeat, by which two followers' last
@@ -22,6 +22,8 @@ const COPIES: Span = Span::from_secs(1);
 const RATHER_THE_LEADER: Span = Span::from_millis(600);
 /// A leader that answered nobody is not followed for so long: until what it said of its followers is forgotten.
 const DEAF: Span = Span::from_secs(10);
+/// Crystals are this far from their rate at most [100 ppm].
+const ANY_CRYSTAL: f64 = 100e-6;
 /// A pinned node whose wall clock is right and that far from the room's time leads the room there [10 ms].
 const APART: Span = Span::from_millis(10);
 
@@ -127,12 +129,11 @@ impl Session {
         }
         // Nor is one whose last words we have heard as well, or whom we do not believe.
         let is_known_lost = self.peers.get(&leader).is_some_and(|peer| {
-            let newer = |by: Span| peer.vouched.is_none_or(|last| (now - claim.quiet) - last > by);
+            // By less it may only seem to be newer, for what took its way is not in it.
+            let is_news = peer.vouched.is_none_or(|last| (now - claim.quiet) - last > NEWER);
             // Or it told us itself that it leads no more: it has handed over.
             let has_given_up = leader != id && !peer.leads(leader, claim.session);
-            peer.is_banned(now)
-                || (peer.silent(now) >= LEASE && !newer(NEWER))
-                || (has_given_up && !newer(Span::ZERO))
+            peer.is_banned(now) || (!is_news && (has_given_up || peer.silent(now) >= LEASE))
         });
         if is_known_lost {
             return;
@@ -370,7 +371,12 @@ impl Session {
         self.term = self.reign().0.saturating_add(1);
         // What this node says is the ensemble's time from now on, of which others may err, not it.
         let line = self.published.straight(local);
-        let line = line.with_error(Span::ZERO, line.bound);
+        let rate = match self.state(local) {
+            SyncState::Locked => line.rate(),
+            // Known for seconds only: what a few stamps say of its rate goes for no more than a crystal's.
+            _ => line.rate().clamp(-ANY_CRYSTAL, ANY_CRYSTAL),
+        };
+        let line = line.with_rate(rate).with_error(Span::ZERO, line.bound);
         let rate_sigma = self.rate_sigma();
         let timescale = Timescale::resume(line, rate_sigma, self.jumps.latest(), now, self.config.follow);
         self.jumps.lead(self.session, timescale.epochs());

@@ -71,11 +71,7 @@ impl Session {
     /// A clock is not where it was: if it is the one that is followed, and the witnesses saw nothing of it, it is followed no longer.
     fn doubt(&mut self, id: PeerId, now: LocalTime) {
         let is_source = matches!(&self.role, Role::Following(following) if following.source() == id);
-        // One that is still where the published clock is has nothing to be outvoted for: it was known badly before.
-        let is_apart = self.peers.get(&id).and_then(|peer| peer.estimate(now)).is_none_or(|theirs| {
-            (theirs.ensemble_at(now) - self.published.line().ensemble_at(now)).abs() >= CONFIRMS
-        });
-        if is_source && is_apart && self.is_outvoted(now) {
+        if is_source && self.is_outvoted(id, now) {
             if let Some(peer) = self.peers.get_mut(&id) {
                 peer.ban(now, BANNED);
             }
@@ -83,13 +79,20 @@ impl Session {
         }
     }
 
-    /// Whether witnesses say that the published clock is right, and more of them than say that it is not.
-    fn is_outvoted(&self, now: LocalTime) -> bool {
+    /// Whether witnesses say that the published clock is right and the one of `accused` is not, and more of them than say otherwise.
+    fn is_outvoted(&self, accused: PeerId, now: LocalTime) -> bool {
         let line = self.published.line();
+        let accused = self.peers.get(&accused).and_then(|peer| peer.estimate(now));
+        let accused = accused.map(|accused| accused.ensemble_at(now));
+        // One that is still where the published clock is has nothing to be outvoted for: it was known badly before.
+        if accused.is_some_and(|accused| (accused - line.ensemble_at(now)).abs() < CONFIRMS) {
+            return false;
+        }
         let votes = self.peers.values().filter(|peer| peer.used_as() == Use::Witness).filter_map(|peer| {
             let theirs = peer.estimate(now)?;
             let apart = (theirs.ensemble_at(now) - line.ensemble_at(now)).abs();
-            Some(apart < CONFIRMS + theirs.sigma + theirs.sigma + theirs.sigma)
+            let is_nearer = accused.is_none_or(|accused| apart < (theirs.ensemble_at(now) - accused).abs());
+            Some(is_nearer && apart < CONFIRMS + theirs.sigma + theirs.sigma + theirs.sigma)
         });
         let votes: Vec<bool> = votes.collect();
         let confirm = votes.iter().filter(|confirms| **confirms).count();
