@@ -249,6 +249,8 @@ pub(crate) struct StatusArgs {
 #[command(after_help = "\
 TRACE is CSV with a header that names the columns t1,t2,t3,t4, in seconds: when a question left (by
 the clock here), arrived and was answered (by the other clock), and when the answer came back here.
+Rows may stand in any order: they are sorted by t4. Exchanges whose stamps contradict themselves, such
+as an answer before its question, are left out of the estimate, and counted on stderr.
 Printed is, as CSV, the estimate after each exchange: t4, offset of the other clock (s), its drift
 (ppm), standard error and hard bound of the offset (s).
 
@@ -256,8 +258,8 @@ Printed is, as CSV, the estimate after each exchange: t4, offset of the other cl
 pub(crate) struct ReplayArgs {
     /// Recorded exchanges
     pub(crate) trace: PathBuf,
-    /// The most that the two clocks' crystals differ in rate: the hard bound assumes it
-    #[arg(long, value_name = "PPM", default_value = "200ppm", value_parser = quantity::max_drift)]
+    /// The most that the two clocks' crystals differ in rate, more than 0ppm up to 1000ppm: the hard bound assumes it
+    #[arg(long, value_name = "RATE", default_value = "200ppm", value_parser = quantity::max_drift)]
     pub(crate) max_drift: MaxDrift,
 }
 

@@ -226,7 +226,8 @@ fn finish(edge: Edge, recorder: Option<Recorder>, args: &NodeArgs) -> anyhow::Re
         } else {
             0
         };
-        stop::leave(code, "the sound driver did not come back, and was left behind");
+        // The device has said why.
+        stop::leave(code);
     }
     recorded
 }

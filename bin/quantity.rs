@@ -54,7 +54,7 @@ pub(crate) fn max_drift(text: &str) -> Result<MaxDrift, String> {
     let number = text.trim().strip_suffix("ppm").map(str::trim_end);
     let ppm: f64 = number
         .and_then(|number| number.parse().ok())
-        .ok_or_else(|| "give parts per million, such as 200ppm".to_owned())?;
+        .ok_or_else(|| "give parts per million with their unit, such as 200ppm".to_owned())?;
     MaxDrift::from_ppm(ppm).ok_or_else(|| format!("more than 0ppm, {}ppm at most", MaxDrift::MOST_PPM))
 }
 

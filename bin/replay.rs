@@ -3,7 +3,7 @@
 //! Not for: recording them, nor for another estimator than the node's own.
 
 use crate::args::ReplayArgs;
-use crate::output::Unread;
+use crate::output::{Unread, note};
 use anyhow::{Context, bail};
 use downbeat_sync::{Estimator, Exchange, LocalTime, MaxDrift, RateBelief, RemoteTime, Span};
 use std::fs::File;
@@ -23,30 +23,47 @@ const STAMPS: [&str; 4] = ["t1", "t2", "t3", "t4"];
 pub(crate) fn run(args: ReplayArgs) -> anyhow::Result<()> {
     let path = args.trace.display();
     let file = File::open(&args.trace).with_context(|| format!("cannot open {path}"))?;
-    let printed = replay(
+    let replayed = replay(
         BufReader::with_capacity(1 << 16, file),
         BufWriter::with_capacity(1 << 16, io::stdout().lock()),
         args.max_drift,
     );
-    match printed {
+    match replayed {
+        Ok(Replayed { rows: 0, .. }) => note(format_args!("{path} holds no exchanges")),
+        Ok(Replayed { absurd, first: Some(line), .. }) => note(format_args!(
+            "{path}: {absurd} of its exchanges left out, whose stamps contradict themselves: the first stands in line {line}"
+        )),
+        Ok(_) => {}
         Err(error)
             if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) =>
         {
-            Err(anyhow::Error::new(Unread))
+            return Err(anyhow::Error::new(Unread));
         }
-        other => other.with_context(|| format!("cannot replay {path}")),
+        Err(error) => return Err(error.context(format!("cannot replay {path}"))),
     }
+    Ok(())
 }
 
-fn replay(mut trace: impl BufRead, mut out: impl Write, drift: MaxDrift) -> anyhow::Result<()> {
+/// What a trace held.
+#[derive(Debug, Default, PartialEq)]
+struct Replayed {
+    rows: usize,
+    /// Rows that the estimator left out, because an answer was there before its question, and the line of the first of them in
+    /// the file.
+    absurd: usize,
+    first: Option<usize>,
+}
+
+fn replay(mut trace: impl BufRead, mut out: impl Write, drift: MaxDrift) -> anyhow::Result<Replayed> {
     let mut rows = read(&mut trace)?;
     // By when the answer came back: a log may have been written by several hands.
     rows.sort_by_key(|row| row.stamps[3]);
     writeln!(out, "t4,offset,drift_ppm,sigma,bound")?;
     let Some([here, there, ..]) = rows.first().map(|row| row.stamps) else {
         out.flush()?;
-        return Ok(());
+        return Ok(Replayed::default());
     };
+    let mut replayed = Replayed { rows: rows.len(), ..Replayed::default() };
     let mut estimator = Estimator::new(RateBelief::default()).within(drift);
     let mut printed = Vec::new();
     for row in &rows {
@@ -54,12 +71,17 @@ fn replay(mut trace: impl BufRead, mut out: impl Write, drift: MaxDrift) -> anyh
         let local = |stamp: i128| LocalTime::from_ticks((stamp - here) as u64);
         let remote = |stamp: i128| RemoteTime::from_ticks((stamp - there) as u64);
         let now = local(returned);
-        estimator.take(&Exchange {
+        let exchange = Exchange {
             asked: local(asked),
             received: remote(received),
             answered: remote(answered),
             returned: now,
-        });
+        };
+        if exchange.is_absurd() {
+            replayed.absurd += 1;
+            replayed.first = Some(replayed.first.map_or(row.line, |first| first.min(row.line)));
+        }
+        estimator.take(&exchange);
         if let Some(estimate) = estimator.estimate(now) {
             let since = i128::from(estimate.remote_at(now).ticks().wrapping_sub(now.ticks()) as i64);
             printed.clear();
@@ -80,7 +102,7 @@ fn replay(mut trace: impl BufRead, mut out: impl Write, drift: MaxDrift) -> anyh
         }
     }
     out.flush()?;
-    Ok(())
+    Ok(replayed)
 }
 
 /// A line of a trace.
@@ -89,6 +111,8 @@ struct Row {
     stamps: [i128; 4],
     /// The last of them, as it is written.
     returned: String,
+    /// Where it stands in the file, from 1.
+    line: usize,
 }
 
 fn read(mut trace: impl BufRead) -> anyhow::Result<Vec<Row>> {
@@ -97,7 +121,10 @@ fn read(mut trace: impl BufRead) -> anyhow::Result<Vec<Row>> {
     let header: Vec<&str> = line.trim_start_matches('\u{feff}').trim().split(',').map(str::trim).collect();
     let columns = STAMPS.map(|stamp| header.iter().position(|name| *name == stamp));
     let [Some(t1), Some(t2), Some(t3), Some(t4)] = columns else {
-        bail!("line 1: the header names no columns t1,t2,t3,t4");
+        bail!(
+            "line 1: the header must name the columns t1,t2,t3,t4, and is {:?}",
+            excerpt(&header.join(","))
+        );
     };
     let columns = [t1, t2, t3, t4];
     let (mut number, mut rows) = (1, Vec::new());
@@ -124,10 +151,15 @@ fn read(mut trace: impl BufRead) -> anyhow::Result<Vec<Row>> {
         if [asked, returned].into_iter().any(|stamp| is_far(stamp, here))
             || [received, answered].into_iter().any(|stamp| is_far(stamp, there))
         {
-            bail!("line {number}: a clock is more than 33 years from what it was in the first line");
+            bail!("line {number}: a clock is more than 33.9 years from what it was in the first exchange");
         }
-        rows.push(Row { stamps, returned: cells[3].unwrap_or_default().to_owned() });
+        rows.push(Row { stamps, returned: cells[3].unwrap_or_default().to_owned(), line: number });
     }
+}
+
+/// As much of a line as a person reads.
+fn excerpt(line: &str) -> String {
+    line.chars().take(80).collect()
 }
 
 /// What stands in those columns of a line.
@@ -260,8 +292,21 @@ mod tests {
     }
 
     #[test]
+    fn exchanges_that_contradict_themselves_are_counted_with_the_line_of_the_first() {
+        let replayed = |rows: &str| {
+            let trace = format!("t1,t2,t3,t4\n{rows}");
+            replay(trace.as_bytes(), Vec::new(), MaxDrift::default()).expect("it is a trace")
+        };
+        assert_eq!(replayed(""), Replayed::default());
+        assert_eq!(replayed("1,6,6,1.1\n"), Replayed { rows: 1, absurd: 0, first: None });
+        // Answered before it was asked; back before it left; back sooner than the other clock took.
+        let rows = "9,14,14,9.1\n\n4,9,8.9,4.1\n3,8,8,2.9\n2,7,7.2,2.1\n";
+        assert_eq!(replayed(rows), Replayed { rows: 4, absurd: 3, first: Some(4) });
+    }
+
+    #[test]
     fn an_error_says_where() {
-        assert!(replayed("a,b\n").is_err_and(|why| why.contains("line 1")));
+        assert!(replayed("a,b\n").is_err_and(|why| why.contains("line 1") && why.contains("\"a,b\"")));
         assert!(
             replayed("t1,t2,t3,t4\n1,2,3,x\n").is_err_and(|why| why.contains("line 2") && why.contains('x'))
         );
@@ -299,6 +344,6 @@ mod tests {
         let why =
             replayed("t1,t2,t3,t4\n100,600,600,100.1\n\n2200000000,2200000500,2200000500,2200000000.1\n");
         let why = why.expect_err("it makes no sense");
-        assert!(why.contains("line 4") && why.contains("33 years"), "{why}");
+        assert!(why.contains("line 4") && why.contains("33.9 years"), "{why}");
     }
 }

@@ -18,6 +18,9 @@ const REST: Span = Span::from_millis(150);
 /// How often it is looked whether all is there.
 const ROUND: Span = Span::from_millis(10);
 
+/// Another node of which nothing came for so long is marked as gone: ten heartbeats of a leader (s).
+const GONE_AFTER: f64 = 5.0;
+
 /// What a node answered.
 #[derive(Default)]
 struct Answers {
@@ -134,36 +137,29 @@ fn as_json(target: &Target, answers: &anyhow::Result<Answers>) -> Value {
     }
 }
 
-/// A row a node, then a row for each other node it measures.
+/// A table with a row for each node, then one with a row for each other node that one of them knows.
 fn table(targets: &[Target], answers: &[anyhow::Result<Answers>]) -> String {
-    let mut rows = vec![
-        [
-            "NODE", "SOUND", "VOICES", "PENDING", "LATE", "CLOCK", "ERROR ms", "BOUND ms", "HOST ms",
-            "JUMPS", "STAMPS",
-        ]
-        .map(str::to_owned),
-    ];
+    let mut nodes = vec![row([
+        "NODE", "SOUND", "VOICES", "PENDING", "LATE", "DROPPED", "CLOCK", "ERROR ms", "BOUND ms", "HOST ms",
+        "JUMPS", "STAMPS",
+    ])];
+    let mut peers =
+        vec![row(["PEER", "ROLE", "AHEAD ms", "ERROR ms", "ROUND TRIP ms", "SILENT s", "KNOWN TO"])];
     for (target, answers) in targets.iter().zip(answers) {
         let Ok(answers) = answers else {
-            rows.push(
-                [target.to_string(), "no answer".into()]
-                    .into_iter()
-                    .chain(std::iter::repeat_n(String::new(), 9))
-                    .collect::<Vec<_>>()
-                    .try_into()
-                    .expect("there are eleven columns"),
-            );
+            nodes.push(vec![target.to_string(), "no answer".into()]);
             continue;
         };
         let empty = Map::new();
         let (node, clock) =
             (answers.node.as_ref().unwrap_or(&empty), answers.clock.as_ref().unwrap_or(&empty));
-        rows.push([
+        nodes.push(vec![
             format!("{} {target}", text(node, "name")),
-            text(node, "state"),
+            sound(node),
             text(node, "voices"),
             text(node, "pending"),
             text(node, "late"),
+            text(node, "dropped"),
             text(clock, "state"),
             number(clock, "error_ms"),
             number(clock, "bound_ms"),
@@ -171,30 +167,59 @@ fn table(targets: &[Target], answers: &[anyhow::Result<Answers>]) -> String {
             text(clock, "jumps"),
             stamps(clock),
         ]);
-        for peer in &answers.peers {
-            rows.push([
-                format!("  {} {}", text(peer, "role"), text(peer, "address")),
-                String::new(),
-                String::new(),
-                String::new(),
-                String::new(),
+        peers.extend(answers.peers.iter().map(|peer| {
+            vec![
+                text(peer, "address"),
+                text(peer, "role"),
                 number(peer, "ahead_ms"),
                 number(peer, "error_ms"),
                 number(peer, "round_trip_ms"),
-                String::new(),
-                String::new(),
-                String::new(),
-            ]);
-        }
+                silence(peer),
+                target.to_string(),
+            ]
+        }));
     }
-    let widths: Vec<usize> = (0..rows[0].len())
-        .map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0))
+    let mut lines = aligned(&nodes);
+    if peers.len() > 1 {
+        lines.push(String::new());
+        lines.extend(aligned(&peers));
+    }
+    lines.join("\n")
+}
+
+fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
+    cells.map(str::to_owned).into()
+}
+
+/// The rows with their columns below each other; the first row has the most cells.
+fn aligned(rows: &[Vec<String>]) -> Vec<String> {
+    let columns = rows.first().map_or(0, Vec::len);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0))
         .collect();
-    let lines = rows.iter().map(|row| {
+    let line = |row: &Vec<String>| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    });
-    lines.collect::<Vec<_>>().join("\n")
+    };
+    rows.iter().map(line).collect()
+}
+
+/// What the node plays on, and if that is the virtual device in the place of a card, how the card is.
+fn sound(node: &Map<String, Value>) -> String {
+    let state = text(node, "state");
+    match node.get("card").and_then(Value::as_str) {
+        Some(card @ ("away" | "stalled")) => format!("{state} (card {card})"),
+        _ => state,
+    }
+}
+
+/// How long nothing came of another node, and whether it may be gone.
+fn silence(peer: &Map<String, Value>) -> String {
+    match peer.get("silent_s").and_then(Value::as_f64) {
+        Some(silent) if silent > GONE_AFTER => format!("{silent:.1} gone"),
+        Some(silent) => format!("{silent:.1}"),
+        None => "-".to_owned(),
+    }
 }
 
 fn text(pairs: &Map<String, Value>, key: &str) -> String {
@@ -208,13 +233,15 @@ fn text(pairs: &Map<String, Value>, key: &str) -> String {
 /// Whose stamps the messages about time have, as they arrive and as they leave.
 fn stamps(clock: &Map<String, Value>) -> String {
     let (rx, tx) = (text(clock, "rx_stamps"), text(clock, "tx_stamps"));
-    // Whoever is alone has sent none yet.
+    // A node that is alone has sent none yet.
     if rx == tx || tx == "none" { rx } else { format!("{rx}/{tx}") }
 }
 
-/// To the microsecond.
+/// To the microsecond; without a sign if that is zero.
 fn number(pairs: &Map<String, Value>, key: &str) -> String {
-    pairs.get(key).and_then(Value::as_f64).map_or("-".to_owned(), |number| format!("{number:.3}"))
+    let Some(number) = pairs.get(key).and_then(Value::as_f64) else { return "-".to_owned() };
+    let text = format!("{number:.3}");
+    if text == "-0.000" { "0.000".to_owned() } else { text }
 }
 
 #[cfg(test)]
@@ -236,6 +263,39 @@ mod tests {
             take("/sync/peer/reply", ["id".into(), Arg::Int(row as i32)]);
         }
         answers
+    }
+
+    #[test]
+    fn other_nodes_have_a_table_of_their_own() {
+        let map = |value: Value| value.as_object().cloned().expect("it is an object");
+        let peer = |silent: f64| {
+            map(json!({
+                "address": "10.0.0.2:9000", "role": "leader", "ahead_ms": -0.0001, "error_ms": 0.012,
+                "round_trip_ms": 0.4, "silent_s": silent,
+            }))
+        };
+        let answers = Answers {
+            node: Some(map(json!({
+                "name": "one", "state": "virtual", "card": "stalled", "voices": 1, "pending": 2, "late": 3,
+                "dropped": 4,
+            }))),
+            clock: Some(map(json!({ "state": "locked", "bound_ms": 0.3, "error_ms": 0.0 }))),
+            peers: vec![peer(0.25), peer(5.5)],
+        };
+        let targets = ["localhost:9000", "localhost:9001"].map(|text| text.parse().expect("it is a target"));
+        let table = table(&targets, &[Ok(answers), Err(anyhow::anyhow!("none"))]);
+        let rows: Vec<Vec<&str>> = table
+            .lines()
+            .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
+            .collect();
+        assert_eq!(rows[1][1..7], ["virtual (card stalled)", "1", "2", "3", "4", "locked"], "{table}");
+        assert_eq!(rows[2][1..], ["no answer"], "{table}");
+        assert!(rows[3].is_empty(), "{table}");
+        let headings = ["PEER", "ROLE", "AHEAD ms", "ERROR ms", "ROUND TRIP ms", "SILENT s", "KNOWN TO"];
+        assert_eq!(rows[4], headings, "{table}");
+        let measured = ["10.0.0.2:9000", "leader", "0.000", "0.012", "0.400"];
+        assert_eq!(rows[5], [&measured[..], &["0.2", "udp://localhost:9000"]].concat(), "{table}");
+        assert_eq!(rows[6], [&measured[..], &["5.5 gone", "udp://localhost:9000"]].concat(), "{table}");
     }
 
     #[test]

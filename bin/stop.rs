@@ -32,7 +32,8 @@ pub(crate) fn in_time(clock: Clock, stop: impl Fn() + Send + 'static) -> anyhow:
     on_signal(clock, move || {
         let watch = || {
             thread::sleep(PATIENCE);
-            leave(1, "the node does not end by itself, and is ended");
+            note("the node does not end by itself, and is ended");
+            leave(1);
         };
         // First of all: what is to be watched might hang as well.
         let watched = thread::Builder::new().name("watchdog".into()).spawn(watch);
@@ -44,8 +45,7 @@ pub(crate) fn in_time(clock: Clock, stop: impl Fn() + Send + 'static) -> anyhow:
 }
 
 /// Ends the program at once. What libraries do at a program's end is left out, for they may wait for what hangs.
-pub(crate) fn leave(code: i32, why: &str) -> ! {
-    note(format_args!("{why}"));
+pub(crate) fn leave(code: i32) -> ! {
     signal_hook::low_level::exit(code)
 }
 

@@ -56,7 +56,7 @@ fn a_node_that_stood_still_says_what_its_recording_lacks_and_keeps_its_place() {
     until(&socket, "two seconds are missing", |socket| {
         (90_000..110_000).contains(&number(socket, "record_lost"))
     });
-    node.wait_for("lacks");
+    node.wait_for("frames more (");
     assert!(end(&mut node).success());
     node.wait_for("of them lost");
     let (_, channels) = read_wav(&lab.path("out.wav"));

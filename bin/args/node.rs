@@ -43,11 +43,12 @@ pub(crate) struct NodeArgs {
     /// Another node, for networks in which they do not find each other; may be given several times
     #[arg(long, value_name = "HOST:PORT", help_heading = "Ensemble")]
     pub(crate) peer: Vec<String>,
-    /// Keep the ensemble's time here, whoever else is there; elsewise the node that has been there longest keeps it
+    /// Keep the ensemble's time here; otherwise the node that has been there longest keeps it. A second node with --leader follows
+    /// the first until that goes
     #[arg(long, help_heading = "Ensemble")]
     pub(crate) leader: bool,
-    /// The most that the crystals of two hosts differ in rate: the hard bound of the clock assumes it
-    #[arg(long, value_name = "PPM", default_value = "200ppm", value_parser = quantity::max_drift, help_heading = "Ensemble")]
+    /// The most that the crystals of two hosts differ in rate, more than 0ppm up to 1000ppm: the hard bound of the clock assumes it
+    #[arg(long, value_name = "RATE", default_value = "200ppm", value_parser = quantity::max_drift, help_heading = "Ensemble")]
     pub(crate) max_drift: MaxDrift,
     /// Do not look for other nodes in this network; --peer still names some
     #[arg(long, help_heading = "Ensemble")]

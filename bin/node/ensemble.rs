@@ -44,14 +44,18 @@ pub(super) fn find(
         beliefs: state.map_or(Vec::new(), |state| hosts::recall(state, now)),
         max_drift: args.max_drift,
     };
-    // Who listens on this host only wants no company from elsewhere.
-    let is_private = args.bind.is_some_and(|address| address.is_loopback());
+    // A node that listens on this host only wants no company from elsewhere.
+    let loopback = args.bind.filter(IpAddr::is_loopback);
+    let is_private = loopback.is_some();
+    if let Some(address) = loopback.filter(|_| !args.no_discovery && args.peer.is_empty()) {
+        tracing::info!("not looking for other nodes: {address} is this host only; name them with --peer");
+    }
     let group = if args.no_discovery || is_private { None } else { listen(own.ip()) };
     let meeting = group.is_some().then_some(SocketAddr::V4(GROUP));
     Ok(Company { session, membership: Membership { ensemble: args.ensemble.clone(), key }, group, meeting })
 }
 
-/// Who listens on one address only looks for others on its interface only.
+/// A node that listens on one address only looks for others on its interface only.
 fn listen(own: IpAddr) -> Option<Group> {
     let only = match own {
         own if own.is_unspecified() => None,

@@ -34,6 +34,8 @@ pub struct Driver {
     tap: Option<Tap>,
     /// The rate and channels the tap's file has.
     recorded: (u32, usize),
+    /// It has other ones than the device, so nothing is recorded now.
+    pauses: bool,
     /// Until when it is recorded.
     reel: Reel,
     clock: Clock,
@@ -60,6 +62,7 @@ impl Driver {
             trim,
             tap,
             recorded: (rate, channels),
+            pauses: false,
             reel: Reel::default(),
             clock,
             counters,
@@ -124,7 +127,12 @@ impl Callback for Driver {
         self.counters.learned.set(None);
         self.resyncs = 0;
         self.reel.cut();
-        if self.tap.is_some() && self.recorded != (self.rate, self.channels) {
+        let fits = self.recorded == (self.rate, self.channels);
+        let has_paused = std::mem::replace(&mut self.pauses, self.tap.is_some() && !fits);
+        if has_paused && fits {
+            tracing::info!("the recording goes on: the device has its channels and rate again");
+        }
+        if self.pauses && !has_paused {
             let (rate, channels) = self.recorded;
             tracing::warn!(
                 "the recording pauses: it has {channels} channels at {rate} Hz, the device {} at {} Hz",

@@ -155,8 +155,10 @@ struct Scribe {
     out: Option<WavOut>,
     path: PathBuf,
     piece: Vec<f32>,
-    /// Lost frames nobody was told of, and after how many frames the next line about them may come.
+    /// Lost frames that no line in the log told of yet, and those that one did.
     untold: u64,
+    told: u64,
+    /// After how many frames the next such line may come.
     quiet_until: u64,
     rate: u32,
     counters: Arc<RecordCounters>,
@@ -186,6 +188,7 @@ fn record(path: &Path, channels: u16, rate: u32) -> io::Result<(Tap, Scribe)> {
         path: path.to_owned(),
         piece: Vec::new(),
         untold: 0,
+        told: 0,
         quiet_until: 0,
         rate,
         counters,
@@ -243,7 +246,11 @@ impl Scribe {
         let frames = std::mem::take(&mut self.untold);
         let seconds = frames as f64 / f64::from(self.rate);
         let file = self.path.display();
-        tracing::warn!("the recording {file} lacks {frames} frames ({seconds:.3} s), silent in the file");
+        self.told += frames;
+        let all = self.told;
+        tracing::warn!(
+            "the recording {file} lost {frames} frames more ({all} in all; {seconds:.3} s), silent in the file"
+        );
     }
 
     fn finish(mut self) {

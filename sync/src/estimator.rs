@@ -133,7 +133,11 @@ impl Default for RateBelief {
     }
 }
 
-/// See the module.
+/// Offset and drift of another host's clock against this one's, estimated from exchanges with it.
+///
+/// Give each [`Exchange`] to [`Estimator::take`] as its answer arrives, then ask [`Estimator::estimate`] for the line as of any
+/// time. The estimate has a standard error, and a hard bound that holds as long as the two crystals differ by no more than
+/// [`Estimator::within`] says, nobody sets a clock, and no stamp is early.
 #[derive(Clone, Debug)]
 pub struct Estimator {
     belief: Belief,
@@ -314,7 +318,7 @@ impl Estimator {
         (self.span() > 0.25 * WINDOW && line.rate_sigma < 1e-6).then_some(known)
     }
 
-    /// The standard error of the drift [1].
+    /// The standard error of the drift (1).
     pub fn rate_sigma(&self) -> f64 {
         self.line.as_ref().map_or(self.belief.rate_sigma, |line| line.rate_sigma)
     }

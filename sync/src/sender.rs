@@ -79,7 +79,12 @@ pub struct SenderReport {
     pub jumps: u64,
 }
 
-/// See the module.
+/// The clock of one sender, as far as the timetags of its packets show it.
+///
+/// Give each packet's arrival and timetag to [`SenderClock::take`], in the order of their arrival. [`SenderClock::report`]
+/// returns how far ahead its timetags lie; [`SenderClock::place`] the local time at which an event with a timetag belongs if
+/// only the sender's rhythm is trusted: distances between events stay the sender's own to 400 ppm, and the event whose packet
+/// took the least time is placed the lead given to [`SenderClock::new`] after its arrival. Nothing here allocates.
 #[derive(Clone, Debug)]
 pub struct SenderClock {
     /// The lead its events are to have, and the same in seconds.

@@ -1,8 +1,6 @@
 //! [`Session`]: a node among others: whom it asks for the time, whom it follows, and what time it publishes.
 //!
-//! Sans-io: it is given messages, the time and nothing else, and is asked what to send. Call [`Session::poll`] until it has
-//! nothing more to send, at [`Session::deadline`] at the latest, and [`Session::advance`] as often. Whoever knows when a
-//! message really left says so by [`Session::sent`].
+//! Sans-io: it is given messages, the time and nothing else, and is asked what to send; [`Session`] says how to drive it.
 //!
 //! A node begins as leader of a session of its own, whose time starts as its wall clock, and says hello. If somebody carries an
 //! older session, it joins that: it asks the leader in a burst, or a follower where there is no leader just then, and takes
@@ -133,7 +131,62 @@ struct Answer {
     arrival: LocalTime,
 }
 
-/// A node among others. It is driven by its caller, who sends what [`Session::poll`] returns and hands in what comes.
+/// A node among others: it finds out who leads, asks for the time, and publishes it.
+///
+/// Sans-io: it opens no socket and reads no clock. The caller drives it by a loop:
+///
+/// 1. Hand in each message that arrives with [`Session::handle`], with the local time of its arrival.
+/// 2. Call [`Session::advance`] with the time of both clocks, then [`Session::poll`] until it returns `None`, and send at once
+///    what it returns. Do so after each batch of messages, and at [`Session::deadline`] at the latest.
+/// 3. If an [`Output::Send`] has a `stamp`, and the caller learns when the message really left, call [`Session::sent`] with
+///    both. Without that, the time of `poll` counts.
+///
+/// Read the published clock with [`Session::clock`] or [`Session::estimate`] after each `advance`.
+///
+/// Two nodes in virtual time, whose wall clocks are a second apart, on a network that takes 1 ms:
+///
+/// ```
+/// use downbeat_sync::{EnsembleTime, LocalTime, Message, Output, PeerId, Session, SessionConfig, Span, WallAnchor};
+/// use std::net::SocketAddr;
+///
+/// let address = |node: usize| SocketAddr::from(([10, 0, 0, 1 + node as u8], 9000));
+/// let wall = |node: usize, now: LocalTime| WallAnchor {
+///     local: now,
+///     wall: EnsembleTime::from_unix(Span::from_secs(1_700_000_000 + node as i64)) + (now - LocalTime::from_ticks(0)),
+///     uncertainty: Span::ZERO,
+///     synchronised: false,
+/// };
+/// let mut now = LocalTime::from_ticks(0);
+/// let mut nodes = [0, 1].map(|node| {
+///     let (id, other) = (PeerId::new(node as u32 + 1, 7), address(1 - node));
+///     let config = SessionConfig { id, secret: node as u64, peers: vec![other], ..SessionConfig::default() };
+///     Session::new(config, wall(node, now))
+/// });
+/// let mut on_their_way: Vec<(usize, Message)> = Vec::new();
+/// for _ in 0..10_000 {
+///     now += Span::from_millis(1);
+///     for (node, message) in std::mem::take(&mut on_their_way) {
+///         nodes[node].handle(now, address(1 - node), &message);
+///     }
+///     for (node, session) in nodes.iter_mut().enumerate() {
+///         session.advance(wall(node, now));
+///         while let Some(output) = session.poll(now) {
+///             // There are but two: the other one gets it, be it meant for one or for all.
+///             let (message, stamp) = match output {
+///                 Output::Send { message, stamp, .. } => (message, stamp),
+///                 Output::Announce(message) => (message, None),
+///             };
+///             on_their_way.push((1 - node, message));
+///             if let Some(cookie) = stamp {
+///                 session.sent(cookie, now);
+///             }
+///         }
+///     }
+/// }
+/// assert_eq!(nodes[0].leader(), nodes[1].leader());
+/// let [one, two] = nodes.map(|node| node.estimate().ensemble_at(now));
+/// assert!((one - two).abs() < Span::from_micros(50));
+/// ```
 #[derive(Debug)]
 pub struct Session {
     config: SessionConfig,

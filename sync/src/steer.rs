@@ -15,7 +15,11 @@ const JUMP: Span = Span::from_millis(1);
 /// Nor is what may be an error of the estimate, by so many of its standard errors.
 const JUMP_SIGMAS: i64 = 4;
 
-/// See the module.
+/// A published clock that follows an estimated one without leaps for small errors.
+///
+/// Call [`Steering::follow`] with each new estimate. It bends the rate, by at most 100 ppm, until both agree. It jumps, and
+/// counts and returns the jump, only if they differ by at least 1 ms and by at least four standard errors of the estimate. Read
+/// the clock with [`Steering::line`].
 #[derive(Clone, Debug)]
 pub struct Steering {
     line: ClockEstimate,

@@ -198,7 +198,7 @@ impl Timescale {
     }
 
     /// The wall clock is known to be right, so the ensemble's time is led there, though it was another host's: by one announced
-    /// jump if they are more than [`STEP`] apart, else by slewing. Says whether a jump was announced just now.
+    /// jump if they are more than 10 ms apart, else by slewing. Says whether a jump was announced just now.
     pub fn lead_to_wall(&mut self, wall: WallAnchor) -> bool {
         self.adopt_wall(wall, STEP)
     }

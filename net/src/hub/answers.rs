@@ -196,7 +196,7 @@ impl Hub {
             ("cancelled", count(&engine.cancelled)),
             ("late", count(&engine.late)),
             ("dropped", count(&engine.dropped)),
-            ("senders_dropped", int(self.drops.warned())),
+            ("senders_dropped", int(self.drops.senders())),
             ("refused", int(self.tally.refused)),
             ("unsealed", int(self.tally.keyless)),
             ("stale", int(self.tally.stale)),

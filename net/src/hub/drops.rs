@@ -1,127 +1,79 @@
-//! [`Drops`]: whose timed events are all dropped for coming late, to warn of each such sender once.
+//! [`Drops`]: the senders of which an event was dropped for coming late, to warn of each of them once.
 //!
-//! Where late events are dropped, nothing of a sender that stamps "now" is heard, and without a word nobody would know why.
-//! Nothing is counted of a sender before its first event is dropped. Not for: what each event's lateness is told to (`super`).
+//! Where late events are dropped, nothing of a sender that stamps "now" is heard, and without a warning nobody would know why.
+//! Not for: telling each event's lateness (`super`).
 
-use downbeat_engine::{Action, Event, Origin};
+use crate::endpoint::{ConnId, Endpoint};
+use std::collections::HashSet;
+use std::net::IpAddr;
 
-/// Senders that are watched; one more, and who was watched first goes.
-const WATCHED: usize = 64;
-/// So many dropped are no accident,
-const MANY: u32 = 8;
-/// if nine in ten were: some of the last are on their way yet.
-const ALL: (u32, u32) = (9, 10);
-/// After so many events what was counted counts half, so that a sender that becomes late is found out too.
-const MEMORY: u32 = 256;
+/// Senders that are remembered. Of more there is no warning, and they are not counted: no memory without bound, whatever
+/// addresses the datagrams name.
+pub(super) const SENDERS: usize = 1_024;
 
-/// Senders of whom an event was dropped.
+/// The senders of which an event was dropped.
 #[derive(Debug, Default)]
 pub(super) struct Drops {
-    watched: Vec<Watch>,
-    warned: u64,
+    senders: HashSet<Sender>,
 }
 
-#[derive(Debug)]
-struct Watch {
-    from: Origin,
-    /// Events with a timetag that start a sound.
-    started: u32,
-    dropped: u32,
-    warned: bool,
+/// A sender, as far as it stays the same from message to message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Sender {
+    /// A host: some programs open a new socket, and so have a new port, for every message.
+    Host(IpAddr),
+    Conn(ConnId),
+    Member(ConnId, u32),
+}
+
+impl From<Endpoint> for Sender {
+    fn from(endpoint: Endpoint) -> Sender {
+        match endpoint {
+            Endpoint::Udp(address) => Sender::Host(address.ip()),
+            Endpoint::Tcp(conn) => Sender::Conn(conn),
+            Endpoint::Member(conn, user) => Sender::Member(conn, user),
+        }
+    }
 }
 
 impl Drops {
-    /// Takes note of what a sender wants played.
-    #[inline]
-    pub(super) fn sent(&mut self, from: Origin, events: &[Event]) {
-        if !self.watched.is_empty() {
-            self.count(from, events);
-        }
+    /// Takes note of an event that was dropped. Returns whether it is the first of its sender, of which to warn.
+    pub(super) fn dropped(&mut self, from: Endpoint) -> bool {
+        let sender = Sender::from(from);
+        !self.senders.contains(&sender) && self.senders.len() < SENDERS && self.senders.insert(sender)
     }
 
-    fn count(&mut self, from: Origin, events: &[Event]) {
-        let Some(watch) = self.watched.iter_mut().find(|watch| watch.from == from) else { return };
-        let started = events.iter().filter(|event| event.when.timetag().is_some() && starts(&event.action));
-        watch.started += started.count() as u32;
-        while watch.started >= MEMORY {
-            watch.started /= 2;
-            watch.dropped /= 2;
-        }
+    /// Of how many senders events were dropped; [`SENDERS`] stands for more, too.
+    pub(super) fn senders(&self) -> u64 {
+        self.senders.len() as u64
     }
-
-    /// Takes note of an event that was dropped; whether this is the one after which to warn.
-    pub(super) fn dropped(&mut self, from: Origin) -> bool {
-        let place = self.watched.iter().position(|watch| watch.from == from).unwrap_or_else(|| {
-            if self.watched.len() == WATCHED {
-                self.watched.remove(0);
-            }
-            self.watched.push(Watch { from, started: 1, dropped: 0, warned: false });
-            self.watched.len() - 1
-        });
-        let watch = &mut self.watched[place];
-        watch.dropped += 1;
-        let all = watch.dropped >= MANY && ALL.1 * watch.dropped >= ALL.0 * watch.started;
-        let warns = all && !watch.warned;
-        watch.warned |= warns;
-        self.warned += u64::from(warns);
-        warns
-    }
-
-    /// Of how many senders it was time to warn.
-    pub(super) fn warned(&self) -> u64 {
-        self.warned
-    }
-}
-
-/// Whether an event is one that a late policy may drop.
-fn starts(action: &Action) -> bool {
-    matches!(action, Action::Play(_) | Action::Tone(_) | Action::Instrument(_) | Action::Click { .. })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use downbeat_engine::When;
-    use downbeat_sync::{EnsembleTime, LocalTime};
+    use std::net::{Ipv4Addr, SocketAddr};
 
-    fn click(timed: bool) -> Event {
-        let arrival = LocalTime::from_ticks(0);
-        let stamped = When::stamped(EnsembleTime::from_bits(7), arrival);
-        let when = if timed { stamped } else { When::arrived(arrival) };
-        Event { when, from: Origin(0), late: None, action: Action::Click { gain: 1.0 } }
+    fn host(host: u32, port: u16) -> Endpoint {
+        Endpoint::Udp(SocketAddr::from((Ipv4Addr::from(host), port)))
     }
 
     #[test]
-    fn a_sender_of_whom_all_is_dropped_is_warned_of_once() {
+    fn a_host_is_one_sender_by_whatever_port_and_each_connection_is_one() {
         let mut drops = Drops::default();
-        let warned: Vec<u32> = (0..1_000)
-            .filter(|_| {
-                // What means "at once" is played, and counts for nothing.
-                drops.sent(Origin(3), &[click(true), click(false)]);
-                drops.dropped(Origin(3))
-            })
-            .collect();
-        assert_eq!((warned, drops.warned()), (vec![7], 1));
-    }
-
-    #[test]
-    fn one_that_is_late_now_and_then_is_not_until_it_always_is() {
-        let mut drops = Drops::default();
-        for _ in 0..1_000 {
-            drops.sent(Origin(3), &[click(true), click(true)]);
-            assert!(!drops.dropped(Origin(3)));
+        let warned = (0..1_000).filter(|port| drops.dropped(host(1, *port))).count();
+        let [conn, other] = [1, 2].map(ConnId::numbered);
+        for from in [host(2, 0), Endpoint::Tcp(conn), Endpoint::Tcp(other), Endpoint::Member(conn, 1)] {
+            assert!(drops.dropped(from) && !drops.dropped(from), "{from}");
         }
-        let until = (0..2_000).find(|_| {
-            drops.sent(Origin(3), &[click(true)]);
-            drops.dropped(Origin(3))
-        });
-        assert!(until.is_some());
+        assert_eq!((warned, drops.senders()), (1, 5));
     }
 
     #[test]
-    fn no_more_are_watched_than_there_is_room_for() {
+    fn no_more_are_remembered_than_there_is_room_for() {
         let mut drops = Drops::default();
-        (0..1_000).for_each(|number| assert!(!drops.dropped(Origin(number))));
-        assert_eq!(drops.watched.len(), WATCHED);
+        let warned = (0..2 * SENDERS as u32).filter(|number| drops.dropped(host(*number, 9))).count();
+        assert_eq!((warned, drops.senders()), (SENDERS, SENDERS as u64));
+        assert!(!drops.dropped(host(0, 9)));
     }
 }

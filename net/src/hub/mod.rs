@@ -9,10 +9,10 @@
 //! |---|---|---|
 //! | `/error` | address as sent, reason | the sender, and subscribers |
 //! | `/done` | address, then what was done | the sender, and subscribers |
-//! | `/late` | by how many ms an event was placed after its timetag, `play` `drop` or `trim`, and the timetag as two ints | the sender, if subscribed, or if it is our group at a router or one of its users: then up to 10 a second, all together |
+//! | `/late` | by how many ms an event was placed after its timetag, `play` `drop` or `trim`, and the timetag as two ints (NTP seconds and fraction, to be read as unsigned) | subscribers: of their own events each, of those of others up to 200 a second, all together; and the sender, if it is our group at a router or one of its users: then up to 10 a second, all together |
 //! | `/cancel/reply` | how many events were withdrawn | the sender |
 //! | `/sample/list/reply` | how many samples there are, then names; as many messages as it takes | the sender |
-//! | `/status/reply` | pairs: `name` `version` `state` `device` `rate` `channels` `buffer` `latency_ms` `cpu` `xruns` `voices` `pending` `late` `dropped` `senders_dropped` (of whom nearly all was) and more | the sender |
+//! | `/status/reply` | pairs: `name` `version` `state` `device` `rate` `channels` `buffer` `latency_ms` `cpu` `xruns` `voices` `pending` `late` `dropped` `senders_dropped` (of how many senders; a host is one) and more | the sender |
 //! | `/sync/status/reply` | pairs: `role` `leader` `state` `drift_ppm` `error_ms` `bound_ms` `wall_ms` `epoch` `jumps` `peers` `successions` `joined` `deaf` `outvoted` `synchronised` (what the kernel says of the wall clock: 1 if NTP or PTP keeps it right) `rx_stamps` `tx_stamps` (whose stamps most datagrams have as they arrive, and the messages about time as they leave: `kernel`, `user`, `none` before the first) `timetags` `senders` `senders_off` `senders_jumps` and more | the sender |
 //! | `/sync/senders/reply` | pairs: `sender` `packets` `state` `lead_ms` `bias_ms` `spread_ms` `jumps`, and `drift_ppm` once it is known; one message for each who sends timetags, or `senders` 0 | the sender |
 //! | `/sync/time/reply`, `/sync/time/ii/reply`, `/sync/time/s/reply` | what was asked, then the time the question arrived | the sender |
@@ -31,6 +31,7 @@
 mod answers;
 mod budget;
 mod clips;
+mod console;
 mod drops;
 mod gate;
 #[cfg(test)]
@@ -49,6 +50,7 @@ use answers::Out;
 pub use answers::PEERS_TOLD;
 use budget::Budget;
 use clips::Places;
+use console::Console;
 use downbeat_engine::device::DeviceState;
 use downbeat_engine::{Clip, Control, Garbage, LatePolicy, Origin, Report, StreamFailure, Supply};
 use downbeat_sync::{
@@ -138,7 +140,10 @@ pub struct Hub {
     router: Option<MemberReport>,
     /// What a group may still be told of late events.
     lates: Allowance,
+    /// What subscribers may still be told of other senders' late events.
+    others_late: Budget,
     drops: Drops,
+    console: Console,
     places: Places,
     loading: usize,
     device: Option<DeviceState>,
@@ -219,7 +224,6 @@ impl Hub {
         Hub {
             seals: seals.map(|key| Checker::new(key, Moment { session: number, age })),
             score: Score::new(config.score.clone()),
-            config,
             control,
             session,
             published,
@@ -230,7 +234,10 @@ impl Hub {
             group: None,
             router: None,
             lates: Allowance::new(start.local),
+            others_late: Budget::new(start.local),
             drops: Drops::default(),
+            console: Console::new(config.session.id, config.session.leader),
+            config,
             places: Places::new(),
             loading: 0,
             device: None,
@@ -282,7 +289,6 @@ impl Hub {
                 self.tally.full += 1;
                 return self.error(from, first_address(packet), Reason::Full);
             }
-            self.drops.sent(origin, &staged.events);
         }
         for request in std::mem::take(&mut staged.requests) {
             self.answer(request, &arrival, from);
@@ -389,12 +395,8 @@ impl Hub {
         self.retire();
         self.control.retry();
         self.wall = now;
-        if let Some(jump) = self.session.advance(now) {
-            self.tell_of_jump(jump);
-        }
-        while let Some(news) = self.session.news() {
-            report(news);
-        }
+        let jump = self.session.advance(now);
+        self.tell_of_session(jump);
         self.mind_the_session();
         let announcement = self.session.announcement(now.local);
         if announcement != self.announced {
@@ -548,31 +550,52 @@ impl Hub {
             self.tally.orphaned += 1;
             return;
         };
-        if let Report::Late { from, by, policy: LatePolicy::Drop, .. } = report
-            && self.drops.dropped(from)
-        {
-            tracing::warn!(
-                "all that {to} stamps is dropped: it could sound only {by} after its timetags; let it stamp further ahead, \
-                 or start the node with --late play"
-            );
-        }
         match report {
-            Report::Late { from, due, by, policy } if self.subscribers.contains(&to) => {
-                self.late(to, self.timetag(from, due), by, policy);
-            }
-            Report::Late { from, due, by, policy } if self.group.is_some() && self.group == to.conn() => {
-                if self.lates.take(self.now, LATE_EACH, LATE_BURST) {
-                    self.late(to, self.timetag(from, due), by, policy);
-                } else {
-                    self.tally.unanswered += 1;
+            Report::Late { from, due, by, policy } => {
+                if policy == LatePolicy::Drop && self.drops.dropped(to) {
+                    self.warn_of_drops(to, by);
                 }
+                self.tell_lateness(to, self.timetag(from, due), by, policy);
             }
-            Report::Late { .. } => {}
             Report::Full { .. } => {
                 self.error(to, b"/", "full: too many events are scheduled; one was refused");
             }
             Report::Cancelled { count, .. } => self.cancelled(to, count),
         }
+    }
+
+    /// Tells of a late event: its sender, if that is a subscriber, always; the other subscribers up to a rate of messages; and the
+    /// group that it came from more seldom.
+    fn tell_lateness(&mut self, from: Endpoint, due: EnsembleTime, by: Span, policy: LatePolicy) {
+        let subscribed = self.subscribers.contains(&from);
+        if subscribed {
+            self.late(from, due, by, policy);
+        } else if self.group.is_some() && self.group == from.conn() {
+            if self.lates.take(self.now, LATE_EACH, LATE_BURST) {
+                self.late(from, due, by, policy);
+            } else {
+                self.tally.unanswered += 1;
+            }
+        }
+        for number in 0..self.subscribers.len() {
+            let to = self.subscribers[number];
+            if to != from && self.others_late.another(self.now, &mut self.tally.unanswered) {
+                self.late(to, due, by, policy);
+            }
+        }
+    }
+
+    fn warn_of_drops(&self, from: Endpoint, by: Span) {
+        let from = match from {
+            Endpoint::Udp(address) => address.ip().to_string(),
+            other => other.to_string(),
+        };
+        let ahead = (by.as_secs_f64() * 1e3).ceil();
+        tracing::warn!(
+            "dropped an event from {from}: it would sound {:.1} ms after its timetag, and late events are dropped; stamp at \
+             least {ahead} ms further ahead, or use --late play",
+            by.as_secs_f64() * 1e3
+        );
     }
 
     /// The timetag of an event that was due at this room time.
@@ -594,44 +617,29 @@ impl Hub {
     fn announcement(&mut self, announcement: Option<Announcement>) {
         // It is told once more when it takes effect.
         let Some(announcement) = announcement else { return };
-        let leads = self.session.leads();
-        let why = if leads { "the wall clock was set" } else { "the ensemble's clock is set" };
-        tracing::warn!("{why}: time jumps by {}", announcement.by);
+        let (now, wall) = (self.estimate().ensemble_at(self.now), self.wall);
+        let peers = self.session.peers(self.now);
+        console::log([self.console.announced(announcement, now, wall, &peers)]);
         self.jump_announced(announcement);
     }
 
-    fn tell_of_jump(&mut self, jump: Jump) {
-        match jump.is_announced {
-            true => tracing::debug!("time has jumped by {}", jump.by),
-            false => tracing::warn!("the ensemble's clock is another: time jumps by {}", jump.by),
+    /// Tells what happened to the session since it went on with time, and how the published clock jumped.
+    fn tell_of_session(&mut self, jump: Option<Jump>) {
+        let news: Vec<News> = std::iter::from_fn(|| self.session.news()).collect();
+        let leader = self.session.leader();
+        if self.console.is_told(leader) && news.is_empty() && jump.is_none() {
+            return;
         }
-        self.jumped(jump);
+        let peers = self.session.peers(self.now);
+        console::log(self.console.tell(leader, &peers, &news, jump));
+        if let Some(jump) = jump {
+            self.jumped(jump);
+        }
     }
 
     /// Asks the audio thread for the clips that are to leave; what its ring does not take waits for the next tick.
     fn retire(&mut self) {
         self.places.ask(|place| self.control.supply(Supply::Free(place)).is_ok());
-    }
-}
-
-/// Logs what happened to the session.
-fn report(news: News) {
-    match news {
-        News::Joined { leader, via: None } => tracing::info!("joined the older session that {leader} leads"),
-        News::Joined { leader, via: Some(via) } => {
-            tracing::info!("joined the older session that {leader} leads, through {via}, which is in it");
-        }
-        News::Succeeded { leader } => {
-            tracing::info!("the leader {leader} is gone: this node leads, with the time it had");
-        }
-        News::Deaf { leader, quiet } => tracing::warn!(
-            "the leader {leader} is heard, but has answered nobody in reach for {quiet}: this node leads in its place"
-        ),
-        News::HandedOver { to } => tracing::info!("{to} is pinned as leader: it leads from now on"),
-        News::Leads => tracing::info!("pinned as leader: this node leads from now on, with the room's time"),
-        News::KeepsTime { ahead } => tracing::warn!(
-            "the wall clock of this host is {ahead} ahead of the room's time, and its kernel does not say that it is right (NTP, PTP): the room's time goes on"
-        ),
     }
 }
 

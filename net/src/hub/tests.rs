@@ -211,36 +211,66 @@ fn an_agenda_that_is_full_is_told_to_the_sender() {
 }
 
 #[test]
-fn a_sender_of_whom_all_is_dropped_is_counted() {
+fn senders_of_whom_an_event_is_dropped_are_counted_each_host_once() {
     let mut lab = Lab::new(64);
-    for step in 1..30 {
+    for step in 1..6 {
         lab.pass(10);
         let args = [Arg::from("kick"), "late".into(), "drop".into()];
-        lab.send(peer(1), &bundle(10 * step - 3, &[message("/play", &args)]));
-        lab.send(peer(2), &bundle(10 * step + 5, &[message("/play", &args)]));
+        // Two programs of one host, the one with a new port for every message; and one that stamps ahead.
+        lab.send(peer(step as u16), &bundle(10 * step - 3, &[message("/play", &args)]));
+        lab.send(peer(99), &bundle(10 * step - 3, &[message("/play", &args)]));
+        let punctual = Endpoint::Udp(SocketAddr::from(([10, 0, 0, 2], 1)));
+        lab.send(punctual, &bundle(10 * step + 5, &[message("/play", &args)]));
     }
+    lab.send(
+        Endpoint::Tcp(ConnId::numbered(1)),
+        &bundle(1, &[message("/play", &["kick".into(), "late".into(), "drop".into()])]),
+    );
     lab.pass(10);
     let status = &lab.ask(peer(3), "/status", &[])[0].1;
-    assert_eq!((value(status, "dropped"), value(status, "senders_dropped")), ("29", "1"));
+    assert_eq!((value(status, "dropped"), value(status, "senders_dropped")), ("11", "2"));
 }
 
 #[test]
-fn lateness_is_told_to_the_sender_who_asked() {
+fn subscribers_are_told_of_the_late_events_of_all_senders() {
     let mut lab = Lab::new(64);
-    assert_eq!(lab.ask(peer(1), "/notify", &[Arg::Int(1)]), [(peer(1), "/done /notify 1".into())]);
+    for from in [peer(1), peer(3)] {
+        assert_eq!(lab.ask(from, "/notify", &[Arg::Int(1)]), [(from, "/done /notify 1".into())]);
+    }
     lab.pass(250);
     for from in [peer(1), peer(2)] {
         lab.send(from, &bundle(125, &[message("/click", &[])]));
     }
     lab.pass(10);
     let said = lab.said();
-    assert_eq!(said.len(), 1, "{said:?}");
-    assert_eq!(said[0].0, peer(1));
-    assert!(said[0].1.starts_with("/late 125") && said[0].1.ends_with(" play 0 536870912"), "{said:?}");
-    assert_eq!(lab.ask(peer(1), "/notify", &[Arg::Int(0)]), [(peer(1), "/done /notify 0".into())]);
+    let to: Vec<_> = said.iter().map(|(to, _)| *to).collect();
+    assert_eq!(to, [peer(1), peer(3), peer(1), peer(3)], "{said:?}");
+    for (_, text) in &said {
+        assert!(text.starts_with("/late 125") && text.ends_with(" play 0 536870912"), "{said:?}");
+    }
+    for from in [peer(1), peer(3)] {
+        assert_eq!(lab.ask(from, "/notify", &[Arg::Int(0)]), [(from, "/done /notify 0".into())]);
+    }
     lab.send(peer(1), &bundle(125, &[message("/click", &[])]));
     lab.pass(10);
     assert_eq!(lab.said(), []);
+}
+
+#[test]
+fn of_a_flood_of_late_events_others_are_told_up_to_a_rate_and_the_rest_is_counted() {
+    let mut lab = Lab::new(2_048);
+    lab.ask(peer(1), "/notify", &[Arg::Int(1)]);
+    lab.pass(250);
+    for _ in 0..20 {
+        let clicks: Vec<_> = (0..50).map(|_| message("/click", &[])).collect();
+        lab.send(peer(2), &bundle(125, &clicks));
+    }
+    lab.pass(1);
+    let told = lab.said().len();
+    assert!((200..=260).contains(&told), "{told}");
+    let status = &lab.ask(peer(3), "/status", &[])[0].1;
+    let lost: u64 = value(status, "lost").parse().unwrap();
+    assert_eq!(told as u64 + lab.hub.tally().unanswered + lost, 1_000);
 }
 
 #[test]

@@ -32,12 +32,12 @@ const OFF_GRID: u64 = 12;
 /// Distances that are remembered.
 const DISTANCES: usize = 16;
 
-/// The most that two crystals may differ in rate [1]: what a hard bound assumes.
+/// The most that two crystals may differ in rate, which has no unit: what a hard bound assumes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MaxDrift(f64);
 
 impl MaxDrift {
-    /// The largest that can be asked for [ppm]: clocks that run this much apart are not believed at all.
+    /// The largest that can be asked for, in parts per million: clocks that run this much apart are not believed at all.
     pub const MOST_PPM: f64 = 1_000.0;
 
     /// From parts per million, above 0 and up to [`MaxDrift::MOST_PPM`]; else `None`.

@@ -56,7 +56,7 @@ impl Session {
     /// The published clock as of `now`, with its standard error and its hard bound then: the older the last answer, the wider.
     ///
     /// Both are of the time that its leader keeps; until a node has joined, of the time it kept before. Who succeeds a leader
-    /// keeps by definition the ensemble's time; but for [`HANDED_OVER`] others may still have it from the old one, so for so
+    /// keeps by definition the ensemble's time; but for five seconds others may still have it from the old one, so for so
     /// long its bound goes on to be of that.
     pub fn estimate_at(&self, now: LocalTime) -> ClockEstimate {
         let room = self.room_at(now);

@@ -91,6 +91,8 @@ pub struct PeerReport {
     pub address: SocketAddr,
     /// Whether it leads.
     pub leads: bool,
+    /// Whether a person pinned it as leader.
+    pub is_pinned: bool,
     /// How long ago it was heard.
     pub silent: Span,
     /// What is measured of it, if it is asked: how far ahead of the published clock, with its standard error.
@@ -156,6 +158,7 @@ impl Session {
                     id: *id,
                     address: peer.address,
                     leads: peer.standing.leader == *id,
+                    is_pinned: peer.standing.claim.priority > 0,
                     silent: now - peer.heard,
                     offset: estimate.map(|estimate| (ahead(estimate), estimate.sigma)),
                     round_trip: peer.estimator().least_round_trip().filter(|_| asked),
