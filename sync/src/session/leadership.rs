@@ -264,7 +264,7 @@ impl Session {
             Role::Leading(_) => None,
             Role::Following(following) => self.peers.get(&following.source()),
         };
-        let told = told.filter(|peer| peer.standing.claim.session == self.session);
+        let told = told.filter(|peer| peer.is_of(self.leader(), self.session));
         let told = told.map_or(0, |peer| peer.standing.epochs.count());
         let jumps = self.jumps.latest().count().max(told);
         Offer { claim: self.claim(now), jumps, leader: self.leader() }
@@ -275,8 +275,10 @@ impl Session {
         match &self.role {
             Role::Leading(_) => (self.term, self.followers),
             Role::Following(following) => {
-                let claim = self.peers.get(&following.source()).map(|peer| peer.standing.claim);
-                let claim = claim.filter(|claim| claim.session == self.session);
+                // A source that follows another leader by now says nothing of this one.
+                let source = self.peers.get(&following.source());
+                let source = source.filter(|peer| peer.is_of(following.leader, self.session));
+                let claim = source.map(|peer| peer.standing.claim);
                 claim.map_or((self.term, 0), |claim| (claim.term, claim.followers))
             }
         }
