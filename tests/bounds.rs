@@ -110,3 +110,22 @@ fn what_a_leader_does_unheard_is_in_the_bound() {
     let (error, bound) = ensemble.bounded(1, 0);
     assert!(error.abs() > 30e-6 && bound < 200e-6, "{error} {bound}");
 }
+
+#[test]
+fn while_a_follower_bends_to_the_time_its_standard_error_says_how_far_it_is_off() {
+    let mut ensemble = Ensemble::new(links(Profile::Lan, 6, 0.0, |_, _, _| false));
+    // Half a millisecond apart: too little to jump, and five seconds' bending.
+    for (n, wall) in [(0, 0.0), (1, 0.5e-3)] {
+        ensemble.start(HostClock { wall, ..host(n) }, false);
+        ensemble.run(1.0 + n as f64, 1.0, |_| {});
+    }
+    let mut bending = 0;
+    ensemble.run(30.0, 0.01, |now| {
+        let (error, _) = now.bounded(1, 0);
+        let sigma = now.nodes[1].session.estimate_at(now.local(1)).sigma.as_secs_f64();
+        // From the start of its bending on: before, it keeps a time of its own.
+        bending += u32::from(now.now > 2.5 && error.abs() > 50e-6);
+        assert!(now.now < 2.5 || error.abs() <= 1.2 * sigma + 10e-6, "at {}: {error} {sigma}", now.now);
+    });
+    assert!(bending > 100, "it bent for {bending} hundredths");
+}
