@@ -21,6 +21,7 @@ mod departures;
 mod election;
 mod jumps;
 mod leadership;
+mod leading;
 mod message;
 mod peer;
 mod reference;

@@ -17,6 +17,9 @@ const AGREED: Seconds = 25.0;
 const CALM: Seconds = 3.0;
 /// No node changes its leader more often than this in all that time.
 const CHANGES: u32 = 25;
+/// All clocks are together then: a difference of less than a millisecond, or than four standard errors, is no reason to jump, and is bent
+/// away at 100 ppm.
+const TOGETHER: Seconds = 1.5e-3;
 /// How often it is looked at what holds.
 const STEP: Seconds = 0.01;
 /// Sessions that were founded within this time are of one age, and a message takes some of it.
@@ -458,7 +461,7 @@ impl Schedule {
                 return Err(format!("the leader is none of them: {}", told()));
             }
             let spread = self.ensemble.spread(&component);
-            if spread > 1e-3 {
+            if spread > TOGETHER {
                 return Err(format!("{spread:.6} s apart: {}", told()));
             }
         }

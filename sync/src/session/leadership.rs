@@ -4,12 +4,11 @@
 
 use super::election::{self, Offer, UNANSWERED};
 use super::message::{Hello, PeerId};
-use super::peer::Peer;
 use super::report::News;
 use super::source::NEWER;
 use super::timers::Timer;
-use super::{FORGET, GONE, LEASE, LOOK, READY, READY_AFTER, Role, SUCCESSORS, Session};
-use crate::{FollowWall, LocalTime, RateBelief, Span, SyncState, Timescale, WallAnchor};
+use super::{FORGET, GONE, LEASE, LOOK, Role, SUCCESSORS, Session};
+use crate::{LocalTime, RateBelief, Span, SyncState, Timescale, WallAnchor};
 use std::net::SocketAddr;
 
 /// How much later each further successor acts, so that the first is heard before: more than a heartbeat, by which two followers' last
@@ -24,9 +23,6 @@ const RATHER_THE_LEADER: Span = Span::from_millis(600);
 const DEAF: Span = Span::from_secs(10);
 /// Crystals are this far from their rate at most [100 ppm].
 const ANY_CRYSTAL: f64 = 100e-6;
-/// A pinned node whose wall clock is right and that far from the room's time leads the room there [10 ms].
-const APART: Span = Span::from_millis(10);
-
 /// Another node leads.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Following {
@@ -198,7 +194,7 @@ impl Session {
     }
 
     /// Follows another leader of the same session, whose time comes from `source`: from itself, or through a follower of it.
-    fn follow(&mut self, leader: PeerId, source: PeerId, now: LocalTime) {
+    pub(super) fn follow(&mut self, leader: PeerId, source: PeerId, now: LocalTime) {
         let Some(peer) = self.peers.get(&source) else { return };
         let quiet = peer.claim(now).quiet;
         self.carry(now);
@@ -268,7 +264,7 @@ impl Session {
             Role::Leading(_) => None,
             Role::Following(following) => self.peers.get(&following.source()),
         };
-        let told = told.filter(|peer| peer.standing.claim.session == self.session);
+        let told = told.filter(|peer| peer.is_of(self.leader(), self.session));
         let told = told.map_or(0, |peer| peer.standing.epochs.count());
         let jumps = self.jumps.latest().count().max(told);
         Offer { claim: self.claim(now), jumps, leader: self.leader() }
@@ -279,8 +275,10 @@ impl Session {
         match &self.role {
             Role::Leading(_) => (self.term, self.followers),
             Role::Following(following) => {
-                let claim = self.peers.get(&following.source()).map(|peer| peer.standing.claim);
-                let claim = claim.filter(|claim| claim.session == self.session);
+                // A source that follows another leader by now says nothing of this one.
+                let source = self.peers.get(&following.source());
+                let source = source.filter(|peer| peer.is_of(following.leader, self.session));
+                let claim = source.map(|peer| peer.standing.claim);
                 claim.map_or((self.term, 0), |claim| (claim.term, claim.followers))
             }
         }
@@ -401,64 +399,6 @@ impl Session {
                 let source = self.peers.get(&following.source());
                 source.map_or(RateBelief::default().sigma, |peer| peer.estimator().rate_sigma())
             }
-        }
-    }
-
-    /// Hands the lead over to a pinned node that follows, has the room's time, and is heard both ways.
-    pub(super) fn hand_over(&mut self, now: LocalTime) {
-        if !self.leads() || self.config.leader || self.joining.is_some() {
-            return;
-        }
-        let own = self.config.id;
-        let knows = |peer: &Peer| {
-            let standing = &peer.standing;
-            let is_ours = standing.leader == own && standing.claim.session == self.session;
-            let is_good = standing.line.sigma < READY || now - peer.known_since() > READY_AFTER;
-            is_ours && is_good && standing.claim.quiet < LEASE && !standing.claim.yields
-        };
-        let pinned = self.peers.iter().find(|(_, peer)| {
-            peer.follows == own
-                && peer.standing.claim.priority > 0
-                && !peer.is_stranger()
-                && !peer.is_banned(now)
-        });
-        let Some((to, peer)) = pinned.map(|(id, peer)| (*id, peer)) else { return };
-        if peer.is_proven(now, LEASE) && knows(peer) {
-            self.news.push(News::HandedOver { to });
-            self.follow(to, to, now);
-        } else {
-            self.probe(to, now);
-        }
-    }
-
-    /// Looks at the wall clock, and leads the room's time after it.
-    pub(super) fn lead(&mut self, now: WallAnchor) {
-        if !self.timers.is_due(Timer::Look, now.local) {
-            return;
-        }
-        // If it stood still, it may have been succeeded.
-        let was_away = now.local - self.awake < LEASE;
-        self.timers.set(Timer::Look, now.local + LOOK);
-        let Role::Leading(timescale) = &mut self.role else { return };
-        let is_announced = timescale.look(now);
-        let (line, epochs) = (timescale.estimate(), timescale.epochs());
-        let ahead = now.wall - timescale.ensemble_at(now.local);
-        let is_asked = self.config.leader && timescale.is_inherited();
-        self.published.adopt(&line);
-        self.jumps.lead(self.session, epochs);
-        self.end_of_carrying(now.local);
-        if is_announced {
-            self.timers.set(Timer::Hello, now.local);
-        }
-        let is_apart = ahead.abs() > APART && now.uncertainty <= APART;
-        if !is_asked || !is_apart || was_away || self.config.follow == FollowWall::Free {
-            return;
-        }
-        if now.synchronised {
-            self.lead_to_wall(now);
-        } else if !self.is_told_apart {
-            self.is_told_apart = true;
-            self.news.push(News::KeepsTime { ahead });
         }
     }
 }
